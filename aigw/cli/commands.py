@@ -1,0 +1,47 @@
+"""The list of commands: enough to draw `aigw --help` without importing any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DESCRIPTION = (
+    "Relay OpenAI and Anthropic traffic untouched, and record prompts, tokens, tool calls "
+    "and reasoning."
+)
+
+GATEWAY = "Gateway"
+RECORDS = "Records"
+SETUP = "Setup"
+PANELS = (GATEWAY, RECORDS, SETUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command and where it is: `module:attribute` names a function, or a `typer.Typer` group."""
+
+    name: str
+    target: str
+    panel: str
+    help: str
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("serve", "aigw.cli.serve_command:serve", GATEWAY, "Run the gateway."),
+    Command("status", "aigw.cli.status:status", GATEWAY, "Tell whether the gateway runs, and how."),
+    Command("logs", "aigw.cli.logs:logs", RECORDS, "Show the latest records, or follow new ones."),
+    Command("usage", "aigw.cli.usage:usage", RECORDS, "Sum up requests and tokens."),
+    Command(
+        "interceptions", "aigw.cli.interceptions:app", RECORDS, "List interceptions as JSON."
+    ),
+    Command("show", "aigw.cli.show:show", RECORDS, "Show everything about one interception."),
+    Command("prune", "aigw.cli.prune:prune", RECORDS, "Delete old records."),
+    Command("config", "aigw.cli.config:app", SETUP, "Show, check or write the configuration."),
+    Command(
+        "completion", "aigw.cli.completion:completion", SETUP, "Print a shell's completion script."
+    ),
+)
+
+GLOBAL_OPTIONS: tuple[tuple[str, str], ...] = (
+    ("--version", "Show the version and exit."),
+    ("--help, -h", "Show this message and exit."),
+)

@@ -1,0 +1,1 @@
+"""What each coding agent and SDK needs: how it is recognised and how it is pointed at the gateway."""

@@ -1,0 +1,210 @@
+"""The daemon: puts the parts together, listens until told to stop, and stops in good order.
+
+Order at the end: no new connections, then the answers in flight get `shutdown_timeout`, then what
+they yielded is committed, then the lock is given back. A second signal ends the process at once;
+what was committed stays committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from aigw import __version__, clock
+from aigw.durations import format_duration
+from aigw.errors import ConfigError, DaemonError
+from aigw.gateway.pages import DaemonFacts, Pages
+from aigw.gateway.relay import Limits, Relay
+from aigw.gateway.server import Server
+from aigw.gateway.upstream import HEADER_LIMIT, Upstream
+from aigw.providers.anthropic import ANTHROPIC
+from aigw.providers.openai import OPENAI
+from aigw.providers.provider import Provider, ProviderType
+from aigw.recorder import Recorder
+from aigw.store.lock import DaemonLock, Runtime
+from aigw.store.maintenance import prune_regularly
+from aigw.store.writer import Writer
+from aigw.tasks import spawn
+from aigw.telemetry.logs import log_records
+from aigw.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aigw.option_values import Address
+    from aigw.secrets import Secret
+    from aigw.settings import Settings
+
+_log = logging.getLogger("aigw.daemon")
+
+
+def configured_providers(settings: Settings) -> dict[str, Provider]:
+    """The providers the settings describe, by name."""
+
+    def provider(kind: ProviderType, base_url: str, key: Secret) -> Provider:
+        return Provider(kind, kind.name, base_url.rstrip("/"), key or None)
+
+    return {
+        "openai": provider(OPENAI, settings.openai_base_url, settings.openai_key),
+        "anthropic": provider(ANTHROPIC, settings.anthropic_base_url, settings.anthropic_key),
+    }
+
+
+async def run(settings: Settings, ready: Callable[[Runtime, dict[str, Provider]], None]) -> None:
+    """Serve until a signal says stop. `ready` is called once everything listens.
+
+    Raises:
+        ConfigError: the listener would be open to other machines.
+        StoreError: the database cannot be used.
+        DaemonError: an address cannot be listened on.
+    """
+    _refuse_open_listener(settings.http_address)
+    async with contextlib.AsyncExitStack() as stack:
+        lock = DaemonLock(settings.db)
+        lock.acquire()
+        stack.callback(lock.release)
+        started_at = clock.now()
+        writer = Writer(
+            settings.db,
+            synchronous=settings.store_synchronous,
+            on_records=log_records if settings.structured_logging else None,
+        )
+        writer.open(started_at)
+        stack.push_async_callback(writer.close)
+        providers = configured_providers(settings)
+        metrics = Metrics()
+        stopping = asyncio.Event()
+        address = await stack.enter_async_context(
+            _gateway(settings, writer, metrics, providers, started_at)
+        )
+        metrics_address = None
+        if settings.prometheus_enable:
+            metrics_address = await stack.enter_async_context(
+                _metrics_listener(settings.prometheus_address, metrics)
+            )
+        pruning = spawn("retention", prune_regularly(writer, settings.retention))
+        stack.callback(pruning.cancel)
+        runtime = Runtime(
+            pid=os.getpid(),
+            address=f"http://{address}",
+            started_at=started_at,
+            version=__version__,
+            metrics_address=metrics_address,
+        )
+        _on_signals(stopping)
+        lock.publish(runtime)
+        ready(runtime, providers)
+        await stopping.wait()
+        _log.info("stopping: answers in flight have %s", format_duration(settings.shutdown_timeout))
+
+
+def _refuse_open_listener(address: Address) -> None:
+    if not address.is_loopback:
+        raise ConfigError(
+            f"http_address {address} can be reached from other machines, and there are no gateway "
+            "keys to tell who may use it. Listen on 127.0.0.1 or [::1]."
+        )
+
+
+@contextlib.asynccontextmanager
+async def _gateway(
+    settings: Settings,
+    writer: Writer,
+    metrics: Metrics,
+    providers: dict[str, Provider],
+    started_at: int,
+) -> AsyncIterator[str]:
+    idle = settings.upstream_idle_timeout.total_seconds()
+    upstream = Upstream(settings.upstream_connect_timeout.total_seconds(), idle)
+    try:
+        limits = Limits(settings.max_body_size, idle)
+        recorder = Recorder(writer, observers=[metrics], fail_open=settings.store_fail_open)
+        retention = settings.retention
+        facts = DaemonFacts(
+            database=settings.db,
+            started_at=started_at,
+            retention=format_duration(retention) if retention > timedelta(0) else "for ever",
+            providers=list(providers.values()),
+        )
+        server = Server(
+            providers,
+            Relay(recorder, upstream, limits),
+            upstream,
+            limits,
+            Pages(facts, writer, metrics),
+            metrics,
+        )
+        async with _listen(
+            server.handle, settings.http_address, settings.shutdown_timeout
+        ) as address:
+            yield address
+    finally:
+        await upstream.close()
+
+
+@contextlib.asynccontextmanager
+async def _metrics_listener(address: Address, metrics: Metrics) -> AsyncIterator[str]:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path != "/metrics":
+            return web.Response(status=404, text="metrics are at /metrics\n")
+        return web.Response(
+            body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    async with _listen(handle, address, timedelta(seconds=1)) as listening:
+        yield listening
+
+
+@contextlib.asynccontextmanager
+async def _listen(
+    handler: Callable[[web.BaseRequest], object], address: Address, shutdown: timedelta
+) -> AsyncIterator[str]:
+    """Listen on an address; yields it with the port that was really taken."""
+    server = web.Server(
+        handler,  # type: ignore[arg-type]  # aiohttp's type leaves out plain StreamResponse
+        handler_cancellation=True,
+        auto_decompress=False,
+        access_log=None,
+        max_line_size=HEADER_LIMIT,
+        max_field_size=HEADER_LIMIT,
+    )
+    runner = web.ServerRunner(
+        server, handle_signals=False, shutdown_timeout=shutdown.total_seconds()
+    )
+    await runner.setup()
+    site = web.TCPSite(runner, address.host, address.port, backlog=1024)
+    try:
+        try:
+            await site.start()
+        except OSError as error:
+            raise DaemonError(
+                f"cannot listen on {address}: {error.strerror or error}. "
+                "Stop what uses the port, or name another one."
+            ) from error
+        port = runner.addresses[0][1]
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        yield f"{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def _on_signals(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop, number)
+        except NotImplementedError:
+            # Windows' loop has no signal handlers: Python's own run between its callbacks.
+            signal.signal(number, lambda n, _frame: loop.call_soon_threadsafe(stop, n))

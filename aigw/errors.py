@@ -1,0 +1,53 @@
+"""The errors that cross module boundaries. Everything else is a built-in or a bug.
+
+    AigwError
+      ConfigError      an option, file or variable is wrong        -> exit 2
+      StoreError       the database cannot be opened or written    -> exit 1, or 503 to a client
+      DaemonError      the daemon cannot start or be reached       -> exit 1
+        NotRunning     no daemon runs on this database             -> exit 3
+      UpstreamError    no answer from the provider                 -> 502 or 504 to a client
+
+`cli/main.py` maps them to exit codes; `gateway/errors.py` maps the last to wire errors.
+A message says what happened, why, and what to try; it never holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class AigwError(Exception):
+    """The base: `str()` of it is fit for a person to read."""
+
+    exit_code = 1
+
+
+class ConfigError(AigwError):
+    """A setting is wrong. `problems` are all that were found, each a line for a person."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StoreError(AigwError):
+    """The database cannot be opened, read or written."""
+
+
+class DaemonError(AigwError):
+    """The daemon cannot start."""
+
+
+class NotRunning(DaemonError):
+    """No daemon runs on this database."""
+
+    exit_code = 3
+
+
+class UpstreamError(AigwError):
+    """The provider gave no answer: `status` is what the client gets (502 or 504)."""
+
+    def __init__(self, status: int, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind

@@ -1,0 +1,1 @@
+"""The gateway: listens, finds the provider, relays, and has the exchange recorded."""

@@ -1,0 +1,40 @@
+"""Answering a client with exactly what a provider sent, and cutting the answer short when it was."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+
+class RelayedResponse(web.StreamResponse):
+    """A streamed response that adds nothing to the provider's headers but framing."""
+
+    def __init__(self, status: int, reason: str | None, headers: CIMultiDict[str]) -> None:
+        super().__init__(status=status, reason=reason)
+        self.headers.extend(headers)
+
+    async def _prepare_headers(self) -> None:
+        # aiohttp fills in Content-Type, Date and Server where they are absent; absent they stay.
+        absent = [
+            name
+            for name in (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.SERVER)
+            if name not in self.headers
+        ]
+        await super()._prepare_headers()
+        for name in absent:
+            self.headers.popall(name, None)
+
+
+def cut(request: web.BaseRequest) -> None:
+    """End the connection without the mark of a complete body, so that no truncation looks whole.
+
+    A close is enough where the body is framed by length or chunks; an HTTP/1.0 client takes the
+    close itself for the end, and gets a reset.
+    """
+    transport = request.transport
+    if transport is None:
+        return
+    if request.version >= (1, 1):
+        transport.close()
+    else:
+        transport.abort()

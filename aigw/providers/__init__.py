@@ -1,0 +1,1 @@
+"""Providers: where requests go, which routes are served, which header carries the credential."""

@@ -1,0 +1,278 @@
+"""The record types: the vocabulary that every other module speaks.
+
+An *interception* is one request and its answer. It yields records of seven types, named after
+the "interception log" contract of Coder's AI Gateway plus one of ours (`tool_result`):
+
+    interception_start   who asked what model, with which client and credential
+    interception_end     how it went: status, error, timings
+    token_usage          what one provider response cost in tokens
+    prompt_usage         the user's last prompt, as sent
+    tool_usage           a tool call the model made
+    tool_result          what a tool returned, as the client sent it back
+    model_thought        reasoning the model showed
+
+Times are integer microseconds since the Unix epoch, UTC; `rfc3339` makes their text form, which is
+the only form that leaves the program. A record's JSON form is `log_object`: the structured log, the
+`--json` output of `aigw logs` and the tests all use that one function.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import msgspec
+
+LOG_MESSAGE = "interception log"
+"""The message of every structured log line: SIEM rules written for Coder's gateway match on it."""
+
+
+class RecordType(StrEnum):
+    """The `record_type` field of a record's JSON form."""
+
+    INTERCEPTION_START = "interception_start"
+    INTERCEPTION_END = "interception_end"
+    TOKEN_USAGE = "token_usage"
+    PROMPT_USAGE = "prompt_usage"
+    TOOL_USAGE = "tool_usage"
+    TOOL_RESULT = "tool_result"
+    MODEL_THOUGHT = "model_thought"
+
+
+class Status(StrEnum):
+    """How an interception ended."""
+
+    COMPLETED = "completed"
+    """The provider answered in full (a `response.incomplete` included: its reason is the error type)."""
+    FAILED = "failed"
+    """The provider answered with an error, broke off, or could not be reached."""
+    ABORTED = "aborted"
+    """The client went away, or the gateway stopped, before the answer was whole."""
+
+
+class InterceptionStart(msgspec.Struct, gc=False, kw_only=True):
+    """The first record of an interception, committed before a byte goes upstream.
+
+    `provider` is the provider's type (`openai`, `anthropic`), `provider_name` the configured
+    instance, `route` the API path without prefix or query (`/v1/messages`). `credential_kind` is
+    `centralized`, `byok` or empty when no credential was sent; `credential_hint` is masked.
+    """
+
+    interception_id: str
+    started_at: int
+    initiator_id: str
+    provider: str
+    provider_name: str
+    route: str
+    model: str
+    client: str
+    api_key_id: str | None = None
+    client_session_id: str | None = None
+    correlating_tool_call_id: str | None = None
+    credential_kind: str = ""
+    credential_hint: str = ""
+    metadata: dict[str, Any] = {}
+
+
+class InterceptionEnd(msgspec.Struct, gc=False, kw_only=True):
+    """The last record of an interception. `status_code` is the one the client saw (None: none sent).
+
+    `time_to_first_byte_ms` runs from the request's arrival to the first byte of the answer's body.
+    The five token fields are the sums over the interception's `token_usage` records, kept here so
+    that usage reports read one table; they are not part of the JSON form.
+    """
+
+    interception_id: str
+    ended_at: int
+    status: Status
+    status_code: int | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    duration_ms: int = 0
+    time_to_first_byte_ms: int | None = None
+    streaming: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class TokenUsage(msgspec.Struct, gc=False, kw_only=True):
+    """Final cumulative token counts of one provider response. `input_tokens` excludes cached input.
+
+    `metadata` holds the further token kinds (`completion_reasoning`, `cache_read_input`, ...).
+    """
+
+    interception_id: str
+    created_at: int
+    id: str
+    msg_id: str
+    input_tokens: int
+    output_tokens: int
+    cache_read_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    metadata: dict[str, Any] = {}
+
+
+class PromptUsage(msgspec.Struct, gc=False, kw_only=True):
+    """The last user prompt of a request, markup included. `msg_id` is the response's id, or empty."""
+
+    interception_id: str
+    created_at: int
+    id: str
+    msg_id: str
+    prompt: str
+    metadata: dict[str, Any] = {}
+
+
+class ToolUsage(msgspec.Struct, gc=False, kw_only=True):
+    """A tool call the model made. `input` is JSON text; `item_id` is the Responses API's item id."""
+
+    interception_id: str
+    created_at: int
+    id: str
+    msg_id: str
+    tool_call_id: str
+    tool: str
+    input: str
+    item_id: str = ""
+    server_url: str | None = None
+    injected: bool = False
+    invocation_error: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class ToolResult(msgspec.Struct, gc=False, kw_only=True):
+    """A tool's result as the client sent it back. `size` is the whole result in bytes of UTF-8.
+
+    `content` may be cut short (`truncated`); `tool_call_id` links it to the `tool_usage` record.
+    """
+
+    interception_id: str
+    created_at: int
+    id: str
+    tool_call_id: str
+    is_error: bool
+    size: int
+    content: str
+    truncated: bool = False
+    metadata: dict[str, Any] = {}
+
+
+class ModelThought(msgspec.Struct, gc=False, kw_only=True):
+    """Reasoning the model showed. `metadata["source"]` is `thinking`, `reasoning_summary`,
+    `commentary` or `reasoning_content`.
+    """
+
+    interception_id: str
+    created_at: int
+    id: str
+    content: str
+    metadata: dict[str, Any] = {}
+
+
+Record: TypeAlias = (
+    InterceptionStart
+    | InterceptionEnd
+    | TokenUsage
+    | PromptUsage
+    | ToolUsage
+    | ToolResult
+    | ModelThought
+)
+
+RECORD_TYPES: dict[type, RecordType] = {
+    InterceptionStart: RecordType.INTERCEPTION_START,
+    InterceptionEnd: RecordType.INTERCEPTION_END,
+    TokenUsage: RecordType.TOKEN_USAGE,
+    PromptUsage: RecordType.PROMPT_USAGE,
+    ToolUsage: RecordType.TOOL_USAGE,
+    ToolResult: RecordType.TOOL_RESULT,
+    ModelThought: RecordType.MODEL_THOUGHT,
+}
+
+# What the JSON form leaves out: internal keys and the sums that only reports read.
+_NOT_LOGGED = frozenset(
+    {
+        (InterceptionEnd, "input_tokens"),
+        (InterceptionEnd, "output_tokens"),
+        (InterceptionEnd, "cache_read_input_tokens"),
+        (InterceptionEnd, "cache_write_input_tokens"),
+        (InterceptionEnd, "reasoning_tokens"),
+        (TokenUsage, "id"),
+        (PromptUsage, "id"),
+        (ToolUsage, "id"),
+        (ToolResult, "id"),
+        (ModelThought, "id"),
+    }
+)
+_TIME_FIELDS = frozenset({"started_at", "ended_at", "created_at"})
+_LOGGED_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: tuple(f for f in kind.__struct_fields__ if (kind, f) not in _NOT_LOGGED)
+    for kind in RECORD_TYPES
+}
+
+
+def record_time(record: Record) -> int:
+    """The moment the record is about, in microseconds."""
+    if isinstance(record, InterceptionStart):
+        return record.started_at
+    if isinstance(record, InterceptionEnd):
+        return record.ended_at
+    return record.created_at
+
+
+def log_object(record: Record) -> dict[str, Any]:
+    """The record's JSON form: one flat object, the same wherever a record is shown as JSON.
+
+    >>> list(log_object(PromptUsage(interception_id="i", created_at=0, id="", msg_id="m", prompt="hi")))[:4]
+    ['time', 'level', 'message', 'record_type']
+    """
+    kind = type(record)
+    result: dict[str, Any] = {
+        "time": rfc3339(record_time(record)),
+        "level": "info",
+        "message": LOG_MESSAGE,
+        "record_type": RECORD_TYPES[kind].value,
+    }
+    for name in _LOGGED_FIELDS[kind]:
+        value = getattr(record, name)
+        result[name] = rfc3339(value) if name in _TIME_FIELDS else value
+    return result
+
+
+def rfc3339(microseconds: int) -> str:
+    """RFC 3339 text in UTC with microseconds, as `2026-01-02T03:04:05.000006Z`."""
+    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % 1_000_000:06d}Z"
+
+
+class IdSource:
+    """Makes UUIDv7 ids (RFC 9562 section 5.7) that never sort before an earlier one of the same source.
+
+    The clock may go backwards: the timestamp part then stands still and a 12-bit counter in
+    `rand_a` (section 6.2, method 1) keeps the order. Not safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self._milliseconds = 0
+        self._counter = 0
+
+    def new(self, now: int) -> str:
+        """A new id for the moment `now` (microseconds since the epoch), in its text form."""
+        milliseconds = now // 1000
+        if milliseconds > self._milliseconds:
+            self._milliseconds = milliseconds
+            self._counter = 0
+        elif self._counter == 0xFFF:
+            self._milliseconds += 1
+            self._counter = 0
+        else:
+            self._counter += 1
+        text = f"{self._milliseconds:012x}"
+        tail = os.urandom(8).hex()
+        variant = "89ab"[int(tail[0], 16) & 3]
+        return f"{text[:8]}-{text[8:]}-7{self._counter:03x}-{variant}{tail[1:4]}-{tail[4:16]}"

@@ -1,0 +1,288 @@
+"""Settings: the options of `options.OPTIONS`, resolved to typed values.
+
+For each option the first of these counts: a flag, an environment variable, the configuration file,
+the default. A value that a higher level hides is checked all the same, so that nothing wrong lies
+in wait. All problems are found before any is reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from aigw.config_file import ConfigFile, find_default, is_open_to_others, load
+from aigw.errors import ConfigError
+from aigw.option_values import STANDARD_OUTPUTS, Address, anchored, format_size, text_of
+from aigw.options import BY_FLAG, BY_NAME, BY_VARIABLE, OPTIONS, Option, nearest
+from aigw.secrets import Secret, describe_reference, is_reference, read_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import timedelta
+
+Source = Literal["flag", "variable", "file", "default"]
+
+# Leftovers of Coder's gateway are warned of, not refused: Coder ignores them too.
+_WATCHED_PREFIXES = ("CODER_AIBRIDGE_", "CODER_AI_GATEWAY_")
+_OWN_PREFIX = "AIGW_"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from. `detail` is the flag, the variable, or `PATH:KEY`."""
+
+    source: Source
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.detail}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every option's value; options.py says what each means. Sizes are bytes.
+
+    `config` is the file that was read, None when none was. `log_human` and `log_json` are empty,
+    `/dev/stderr`, `/dev/stdout` or an absolute path. All paths are absolute.
+    """
+
+    enabled: bool
+    openai_base_url: str
+    openai_key: Secret
+    anthropic_base_url: str
+    anthropic_key: Secret
+    retention: timedelta
+    structured_logging: bool
+    http_address: Address
+    db: Path
+    config: Path | None
+    upstream_connect_timeout: timedelta
+    upstream_idle_timeout: timedelta
+    max_body_size: int
+    shutdown_timeout: timedelta
+    store_fail_open: bool
+    store_synchronous: str
+    log_human: str
+    log_json: str
+    log_filter: str
+    prometheus_enable: bool
+    prometheus_address: Address
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value as one level gives it. `place` names it in a message, `folder` anchors its paths."""
+
+    raw: object
+    origin: Origin
+    place: str
+    folder: Path
+
+
+def resolve(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    *,
+    config_path: Path | None = None,
+    run_commands: bool = True,
+) -> Settings:
+    """All settings, from the command line, the environment and the configuration file.
+
+    `flags` is by option name (`db`) or flag as typed (`--ai-gateway-retention`); None values count
+    as not given. `config_path` reads this file whatever flags and variables say. Without
+    `run_commands`, secrets given as `cmd:` come out empty.
+
+    Raises:
+        ConfigError: something is wrong; `problems` has a line for each.
+    """
+    resolver = _Resolver(flags, environ, run_commands=run_commands)
+    resolver.read_file(config_path)
+    values = {o.name: resolver.value_of(o) for o in OPTIONS if o.name != "config"}
+    values["config"] = resolver.file.path if resolver.file else None
+    resolver.warn_of_unknown_variables()
+    if resolver.problems:
+        raise ConfigError(*resolver.problems)
+    return Settings(**values, origins=resolver.origins, warnings=tuple(resolver.warnings))
+
+
+def resolve_one(name: str, flag: object, environ: Mapping[str, str]) -> Any:
+    """One option's value, for a command that needs no more; None as `flag` is not given.
+
+    Other options are not looked at: a wrong one, or a secret's command, is not this one's matter.
+
+    Raises:
+        ConfigError: the option's own value is wrong, or the configuration file cannot be read.
+    """
+    resolver = _Resolver({name: flag}, environ)
+    # The file may be broken; a flag or variable that decides needs none of it.
+    if not any(given.raw is not None for given in resolver.above_file(BY_NAME[name])):
+        resolver.read_file(None)
+        resolver.problems.clear()
+    value = resolver.value_of(BY_NAME[name])
+    if resolver.problems:
+        raise ConfigError(*resolver.problems)
+    return value
+
+
+def database_path(flag: str | Path | None, environ: Mapping[str, str]) -> Path:
+    """The database that a reading command opens: `--db`, or what the settings say."""
+    path: Path = resolve_one("db", flag, environ)
+    return path
+
+
+class _Resolver:
+    """Goes through the levels and collects what it finds wrong or doubtful."""
+
+    def __init__(
+        self, flags: Mapping[str, object], environ: Mapping[str, str], *, run_commands: bool = True
+    ) -> None:
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self.origins: dict[str, Origin] = {}
+        self.file: ConfigFile | None = None
+        self._flags = flags
+        self._environ = environ
+        self._run_commands = run_commands
+        for name in flags:
+            if name not in BY_NAME and name not in BY_FLAG:
+                raise KeyError(name)
+
+    def read_file(self, path: Path | None) -> None:
+        """Read the configuration file: `path`, else the one named, else the platform's."""
+        option = BY_NAME["config"]
+        try:
+            named = path or self.value_of(option)
+            found = named or find_default()
+            self.file = load(found) if found else None
+        except ConfigError as error:
+            self.problems.extend(error.problems)
+            return
+        if self.file:
+            self.problems.extend(self.file.problems)
+        if path:
+            self.origins[option.name] = Origin("flag", "--config")
+        elif named is None and self.file:
+            self.origins[option.name] = Origin("default", str(self.file.path))
+
+    def value_of(self, option: Option) -> Any:
+        """The option's value; None after a problem."""
+        levels = (self._from_flags(option), self._from_variables(option), self._from_file(option))
+        chosen: tuple[object, _Given] | None = None
+        for level in levels:
+            found = self._checked(option, list(level))
+            chosen = chosen or found
+        if chosen is None:
+            if option.name not in self.origins:
+                self.origins[option.name] = Origin("default")
+            return self._default(option)
+        typed, given = chosen
+        self.origins[option.name] = given.origin
+        if option.secret:
+            return self._secret(typed, given)
+        return _anchor(option, typed, given.folder)
+
+    def above_file(self, option: Option) -> list[_Given]:
+        """What the command line and the environment give."""
+        return [*self._from_flags(option), *self._from_variables(option)]
+
+    def _from_flags(self, option: Option) -> Iterator[_Given]:
+        for name in (option.name, *option.flags):
+            raw = self._flags.get(name)
+            if raw is not None:
+                flag = option.flag if name == option.name else name
+                yield _Given(raw, Origin("flag", flag), flag, Path.cwd())
+
+    def _from_variables(self, option: Option) -> Iterator[_Given]:
+        # An empty variable is an unset one (`docker run -e NAME=`), but for texts that may be empty.
+        may_be_empty = option.kind in ("output", "regex")
+        for name in option.variables:
+            raw = self._environ.get(name)
+            if raw is not None and (raw.strip() or may_be_empty):
+                yield _Given(raw, Origin("variable", name), name, Path.cwd())
+
+    def _from_file(self, option: Option) -> Iterator[_Given]:
+        if self.file is None:
+            return
+        for key in option.keys:
+            entry = self.file.entries.get(key)
+            if entry is not None:
+                origin = Origin("file", f"{self.file.path}:{key}")
+                yield _Given(entry.value, origin, self.file.place(key), self.file.path.parent)
+
+    def _checked(self, option: Option, level: list[_Given]) -> tuple[object, _Given] | None:
+        """The value of one level. Its names (old, new) may not contradict each other."""
+        good: list[tuple[object, _Given]] = []
+        for given in level:
+            try:
+                good.append((option.read(given.raw), given))
+            except ValueError as error:
+                self.problems.append(f"{given.place}: {_hidden(option, str(error))}")
+        if not good:
+            return None
+        if any(typed != good[0][0] for typed, _ in good[1:]):
+            names = " and ".join(given.place for _, given in good)
+            self.problems.append(f"{names} say different things: set only one")
+        if option.secret:
+            self._warn_of_exposure(str(good[0][0]), good[0][1])
+        return good[0]
+
+    def _warn_of_exposure(self, text: str, given: _Given) -> None:
+        if not text or is_reference(text):
+            return
+        better = "use env:NAME, file:PATH or cmd:COMMAND"
+        if given.origin.source == "flag":
+            self.warnings.append(f"{given.place}: other users can see this key in `ps`; {better}")
+        if given.origin.source == "file" and self.file and is_open_to_others(self.file.path):
+            self.warnings.append(
+                f"{given.place}: other users can read this key in the file; {better}, "
+                f"or: chmod 600 {self.file.path}"
+            )
+
+    def _secret(self, typed: object, given: _Given) -> Secret:
+        text = str(typed)
+        if not self._run_commands and text.strip().startswith("cmd:"):
+            return Secret("", describe_reference(text))
+        try:
+            return read_secret(text, self._environ, given.folder)
+        except ValueError as error:
+            self.problems.append(f"{given.place}: {error}")
+            return Secret()
+
+    def _default(self, option: Option) -> Any:
+        if option.secret:
+            return Secret()
+        text = option.default_text()
+        return option.read(text) if text or option.kind in ("output", "regex") else None
+
+    def warn_of_unknown_variables(self) -> None:
+        """Warn of variables that look like ours and set nothing."""
+        for name in sorted(self._environ):
+            if name in BY_VARIABLE:
+                continue
+            near = nearest(name, BY_VARIABLE)
+            if name.startswith(_WATCHED_PREFIXES) or (near and name.startswith(_OWN_PREFIX)):
+                self.warnings.append(f"{name}: no such setting, ignored{near}")
+
+
+def _hidden(option: Option, message: str) -> str:
+    return "the key is not text: put it in quotes" if option.secret else message
+
+
+def _anchor(option: Option, typed: object, folder: Path) -> object:
+    """Relative paths count from the folder of the file that has them, or the working directory."""
+    if option.kind == "path" and isinstance(typed, Path):
+        return anchored(typed, folder)
+    if option.kind == "output" and typed not in ("", *STANDARD_OUTPUTS):
+        return str(anchored(Path(str(typed)), folder))
+    return typed
+
+
+def shown_value(settings: Settings, option: Option) -> str:
+    """An option's value as text fit to show: secrets masked, or their command's name."""
+    value = getattr(settings, option.name)
+    if isinstance(value, Secret) and value.reference:
+        return f"{value or 'not read'} ({value.reference})"
+    return format_size(value) if option.kind == "size" else text_of(value)

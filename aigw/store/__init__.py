@@ -1,0 +1,1 @@
+"""The store: schema and migrations, the one writer, the readers' queries, retention."""

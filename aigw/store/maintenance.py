@@ -1,0 +1,53 @@
+"""Retention while the daemon runs: small batches in the writer's thread, between commits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from aigw import clock
+from aigw.store.retention import prune_batch, release_space
+from aigw.store.writer import Writer
+
+_log = logging.getLogger("aigw.retention")
+
+EVERY_SECONDS = 600.0
+"""Ten minutes, as Coder's purge."""
+
+BATCH_INTERCEPTIONS = 100
+"""Interceptions deleted in one go: about five milliseconds in which commits wait."""
+
+PAUSE_SECONDS = 0.05
+"""Between two batches the writer is left to the requests, however much there is to prune."""
+
+
+async def prune_regularly(writer: Writer, retention: timedelta) -> None:
+    """Delete what is older than the retention, now and every ten minutes. Zero keeps for ever."""
+    if retention <= timedelta(0):
+        return
+    while True:
+        try:
+            pruned = await prune_once(writer, retention)
+            if pruned:
+                _log.debug("pruned %d rows", pruned)
+        except Exception as error:  # noqa: BLE001 (the next round may do better)
+            _log.error("pruning failed: %s", error)  # noqa: TRY400
+        await asyncio.sleep(EVERY_SECONDS)
+
+
+async def prune_once(writer: Writer, retention: timedelta) -> int:
+    """Delete everything older than the retention; returns how many rows."""
+    cutoff = clock.now() - int(retention.total_seconds() * 1_000_000)
+    total = 0
+    while True:
+        counts = await writer.call(lambda c: prune_batch(c, cutoff, BATCH_INTERCEPTIONS))
+        if not counts["interceptions"]:
+            break
+        total += sum(counts.values())
+        await asyncio.sleep(PAUSE_SECONDS)
+    while total and await writer.call(release_space):
+        await asyncio.sleep(PAUSE_SECONDS)
+    return total
+
+

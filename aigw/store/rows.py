@@ -1,0 +1,154 @@
+"""Records as rows: which table, which columns, and statements that write many rows at once.
+
+A statement with many rows costs one step of SQLite, and so one release of the interpreter lock,
+where `executemany` costs one per row: under load the writer and the event loop then wait for each
+other far less.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+import msgspec
+
+from aigw.records import (
+    InterceptionEnd,
+    InterceptionStart,
+    ModelThought,
+    PromptUsage,
+    Record,
+    TokenUsage,
+    ToolResult,
+    ToolUsage,
+)
+
+Row: TypeAlias = tuple[Any, ...]
+
+_encode = msgspec.json.Encoder().encode
+
+ROWS_PER_STATEMENT = 32
+"""Bounds the prepared statements kept (one per table and count) and stays far below SQLite's
+limit of bound variables (32,766 since 3.32)."""
+
+_CHILD = "seq, interception_seq, id, created_at"
+COLUMNS: dict[str, str] = {
+    "interceptions": (
+        "seq, id, started_at, initiator_id, api_key_id, provider, provider_name, route, model, client,"
+        " client_session_id, correlating_tool_call_id, credential_kind, credential_hint, metadata"
+    ),
+    "token_usages": (
+        f"{_CHILD}, msg_id, input_tokens, output_tokens, cache_read_input_tokens,"
+        " cache_write_input_tokens, metadata"
+    ),
+    "user_prompts": f"{_CHILD}, msg_id, prompt, metadata",
+    "tool_usages": (
+        f"{_CHILD}, msg_id, tool_call_id, item_id, tool, input, server_url, injected,"
+        " invocation_error, metadata"
+    ),
+    "tool_results": f"{_CHILD}, tool_call_id, is_error, size, content, truncated, metadata",
+    "model_thoughts": f"{_CHILD}, content, metadata",
+}
+_END_COLUMNS = (
+    "end_seq, ended_at, status, status_code, error_type, error_message, duration_ms,"
+    " time_to_first_byte_ms, streaming, input_tokens, output_tokens, cache_read_input_tokens,"
+    " cache_write_input_tokens, reasoning_tokens"
+).split(", ")
+
+
+def _json(metadata: dict[str, Any]) -> str:
+    return _encode(metadata).decode() if metadata else "{}"
+
+
+def start_row(seq: int, r: InterceptionStart) -> Row:
+    """A row of `interceptions`, its end still open."""
+    return (
+        seq, r.interception_id, r.started_at, r.initiator_id, r.api_key_id, r.provider,
+        r.provider_name, r.route, r.model, r.client, r.client_session_id,
+        r.correlating_tool_call_id, r.credential_kind, r.credential_hint, _json(r.metadata),
+    )  # fmt: skip
+
+
+def end_row(interception_seq: int, seq: int, r: InterceptionEnd) -> Row:
+    """The values that close a row of `interceptions`, its key first."""
+    return (
+        interception_seq, seq, r.ended_at, r.status.value, r.status_code, r.error_type,
+        r.error_message, r.duration_ms, r.time_to_first_byte_ms, r.streaming, r.input_tokens,
+        r.output_tokens, r.cache_read_input_tokens, r.cache_write_input_tokens, r.reasoning_tokens,
+    )  # fmt: skip
+
+
+def _token_usage(seq: int, parent: int, r: TokenUsage) -> Row:
+    return (
+        seq, parent, r.id, r.created_at, r.msg_id, r.input_tokens, r.output_tokens,
+        r.cache_read_input_tokens, r.cache_write_input_tokens, _json(r.metadata),
+    )  # fmt: skip
+
+
+def _prompt(seq: int, parent: int, r: PromptUsage) -> Row:
+    return (seq, parent, r.id, r.created_at, r.msg_id, r.prompt, _json(r.metadata))
+
+
+def _tool_usage(seq: int, parent: int, r: ToolUsage) -> Row:
+    return (
+        seq, parent, r.id, r.created_at, r.msg_id, r.tool_call_id, r.item_id, r.tool, r.input,
+        r.server_url, r.injected, r.invocation_error, _json(r.metadata),
+    )  # fmt: skip
+
+
+def _tool_result(seq: int, parent: int, r: ToolResult) -> Row:
+    return (
+        seq, parent, r.id, r.created_at, r.tool_call_id, r.is_error, r.size, r.content,
+        r.truncated, _json(r.metadata),
+    )  # fmt: skip
+
+
+def _thought(seq: int, parent: int, r: ModelThought) -> Row:
+    return (seq, parent, r.id, r.created_at, r.content, _json(r.metadata))
+
+
+CHILD_ROWS: dict[type[Record], tuple[str, Callable[[int, int, Any], Row]]] = {
+    TokenUsage: ("token_usages", _token_usage),
+    PromptUsage: ("user_prompts", _prompt),
+    ToolUsage: ("tool_usages", _tool_usage),
+    ToolResult: ("tool_results", _tool_result),
+    ModelThought: ("model_thoughts", _thought),
+}
+"""Table and row of each record that belongs to an interception: called with (seq, parent, record)."""
+
+
+@cache
+def _insert(table: str, count: int) -> str:
+    columns = COLUMNS[table]
+    row = "(" + ",".join("?" * (columns.count(",") + 1)) + ")"
+    return f"INSERT INTO {table} ({columns}) VALUES " + ",".join([row] * count)  # noqa: S608
+
+
+@cache
+def _close(count: int) -> str:
+    width = len(_END_COLUMNS) + 1
+    row = "(" + ",".join("?" * width) + ")"
+    values = ",".join([row] * count)
+    # VALUES as a table names its columns column1, column2, ...
+    assignments = ", ".join(f"{c} = v.column{i}" for i, c in enumerate(_END_COLUMNS, start=2))
+    return f"UPDATE interceptions SET {assignments} FROM (VALUES {values}) AS v WHERE seq = v.column1"  # noqa: S608
+
+
+def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
+    """Write rows of one table."""
+    _write(connection, rows, lambda count: _insert(table, count))
+
+
+def close(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Write the ends of interceptions: rows of `end_row`."""
+    _write(connection, rows, _close)
+
+
+def _write(
+    connection: sqlite3.Connection, rows: Sequence[Row], statement: Callable[[int], str]
+) -> None:
+    for first in range(0, len(rows), ROWS_PER_STATEMENT):
+        part = rows[first : first + ROWS_PER_STATEMENT]
+        connection.execute(statement(len(part)), [value for row in part for value in row])

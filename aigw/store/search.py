@@ -1,0 +1,172 @@
+"""Full-text search: feeding the index, and finding the records whose text matches.
+
+The index `search` is contentless: it holds words and rowids (a record's `seq`), not the text. The
+writer commits records first and indexes them a little later; `meta.indexed_seq` says how far it has
+come. A search asks the index up to there and tokenises the few records after it on the spot, in a
+database in memory with the same tokenizer, so that a committed record is always found.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from aigw.store.schema import SEARCHED
+
+INDEXED_SEQ = "indexed_seq"
+
+FIRST_CHUNK = 256
+"""Matches asked from the index at first: enough for a screen of lines in one step."""
+LARGEST_CHUNK = 16_384
+"""Chunks grow up to this: fewer steps for a search whose other filters let little through."""
+
+
+def _searchable(where: str) -> str:
+    arms = (
+        f"SELECT seq, {column} AS text FROM {table} WHERE {where}"  # noqa: S608 (our own names)
+        for table, column in SEARCHED.items()
+    )
+    return " UNION ALL ".join(arms)
+
+
+# Each arm is in rowid order, so SQLite merges them row by row: no sort, no temporary table.
+_NEXT = f"{_searchable('seq > ?1')} ORDER BY seq LIMIT ?2"
+_BETWEEN = f"{_searchable('seq > ?1 AND seq < ?2')} ORDER BY seq"
+
+
+def indexed_seq(connection: sqlite3.Connection) -> int:
+    """Every searchable record with a `seq` up to this one is in the index."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (INDEXED_SEQ,)).fetchone()
+    return row[0] if row else 0
+
+
+def index_batch(connection: sqlite3.Connection, limit: int) -> int:
+    """Index the next `limit` searchable records in one transaction; returns how many there were.
+
+    Fewer than `limit` means that the index is complete. The connection is in autocommit mode.
+
+    Raises:
+        sqlite3.Error: as SQLite says; nothing was changed.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        cursor = connection.execute(
+            f"INSERT INTO search (rowid, text) {_NEXT}",  # noqa: S608
+            (indexed_seq(connection), limit),
+        )
+        count = cursor.rowcount
+        if count > 0:
+            # FTS5 reports the rowid of the last row inserted, which is the highest seq.
+            (last,) = connection.execute("SELECT last_insert_rowid()").fetchone()
+            connection.execute(
+                "INSERT INTO meta (key, value) VALUES (?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (INDEXED_SEQ, last),
+            )
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return max(count, 0)
+
+
+def match_expression(text: str) -> str:
+    """What a person typed as an FTS5 query: all words, `"phrases in quotes"`, and `begin*`.
+
+    Everything is quoted, so no input is a syntax error: `AND`, `-`, `:` and the like are text.
+
+    >>> match_expression('fix "the bug" parse*')
+    '"fix" AND "the bug" AND "parse"*'
+
+    Raises:
+        ValueError: there is no letter or digit to search for.
+    """
+    terms = [
+        f'"{term}"{"*" if prefix else ""}' for term, prefix in _terms(text) if _has_token(term)
+    ]
+    if not terms:
+        raise ValueError(f"nothing to search for in {text!r}: give at least one word or number")
+    return " AND ".join(terms)
+
+
+def _terms(text: str) -> Iterator[tuple[str, bool]]:
+    # Odd parts of a split at quotes are inside them; an unclosed quote runs to the end.
+    for position, part in enumerate(text.replace("\0", " ").split('"')):
+        if position % 2:
+            yield part, False
+        else:
+            for word in part.split():
+                yield word.rstrip("*"), word.endswith("*")
+
+
+def _has_token(term: str) -> bool:
+    # What unicode61 takes as part of a word: letters, numbers, private use.
+    return any((kind := unicodedata.category(c))[0] in "LN" or kind == "Co" for c in term)
+
+
+class TextMatch:
+    """The records that match an expression, by `seq`, in either direction.
+
+    Every method sees one state of the database when the caller holds a read transaction open.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, text: str) -> None:
+        """Raises:
+        ValueError: there is no word in the text.
+        """
+        self._connection = connection
+        self._expression = match_expression(text)
+
+    def before(self, seq: int) -> Iterator[list[int]]:
+        """Chunks of matching seqs below `seq`, falling."""
+        end = indexed_seq(self._connection)
+        if recent := self._recent(end, seq):
+            yield recent[::-1]
+        position, size = min(seq, end + 1), FIRST_CHUNK
+        sql = "SELECT rowid FROM search WHERE search MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"
+        while chunk := self._ids(sql, position, size):
+            yield chunk
+            position, size = chunk[-1], min(size * 2, LARGEST_CHUNK)
+
+    def after(self, seq: int) -> Iterator[list[int]]:
+        """Chunks of matching seqs above `seq`, rising."""
+        end = indexed_seq(self._connection)
+        position, size = seq, FIRST_CHUNK
+        sql = "SELECT rowid FROM search WHERE search MATCH ? AND rowid > ? ORDER BY rowid LIMIT ?"
+        # A complete index may hold more than `end` said when no transaction is open.
+        while position < end and (chunk := [s for s in self._ids(sql, position, size) if s <= end]):
+            yield chunk
+            position, size = chunk[-1], min(size * 2, LARGEST_CHUNK)
+        if recent := self._recent(max(seq, end), 1 << 62):
+            yield recent
+
+    def _ids(self, sql: str, position: int, size: int) -> list[int]:
+        rows = self._connection.execute(sql, (self._expression, position, size))
+        return [row[0] for row in rows]
+
+    def _recent(self, low: int, high: int) -> list[int]:
+        """Matches between the two, both exclusive, that the index does not have yet."""
+        rows = self._connection.execute(_BETWEEN, (low, high))
+        return list(_matching(rows, self._expression))
+
+
+def _matching(rows: Iterable[tuple[int, str]], expression: str) -> Iterator[int]:
+    first = next(iter(rows), None)
+    if first is None:
+        return
+    scratch = sqlite3.connect(":memory:")
+    try:
+        scratch.execute(
+            "CREATE VIRTUAL TABLE search USING fts5 (text, content = '', tokenize = 'unicode61')"
+        )
+        insert = "INSERT INTO search (rowid, text) VALUES (?, ?)"
+        scratch.execute(insert, first)
+        scratch.executemany(insert, rows)
+        found = scratch.execute(
+            "SELECT rowid FROM search WHERE search MATCH ? ORDER BY rowid", (expression,)
+        )
+        yield from (row[0] for row in found)
+    finally:
+        scratch.close()

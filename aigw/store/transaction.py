@@ -1,0 +1,113 @@
+"""One batch of records as one transaction, and the counters that go with it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from aigw.records import InterceptionEnd, InterceptionStart, Record, Status
+from aigw.store import rows
+
+
+class Transaction:
+    """Writes batches on the one writing connection and hands out `seq` in commit order."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        found = connection.execute("SELECT value FROM meta WHERE key = 'next_seq'").fetchone()
+        self._next: int = found[0] if found else 1
+        # Interceptions begun and not ended: their children and their end need the start's seq.
+        self._open: dict[str, int] = {}
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Commit all records or none.
+
+        Raises:
+            sqlite3.Error: as SQLite says; nothing was written.
+            OverflowError, UnicodeError: a record holds a value SQLite cannot store.
+        """
+        first = self._next
+        opened: dict[str, int] = {}
+        tables, ends = self._rows(records, opened)
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, values in tables.items():
+                rows.insert(connection, table, values)
+            if ends:
+                rows.close(connection, ends)
+            self._save_counter()
+            connection.execute("COMMIT")
+        except BaseException:
+            self._next = first
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._open.update(opened)
+        for record in records:
+            if type(record) is InterceptionEnd:
+                self._open.pop(record.interception_id, None)
+
+    def _rows(
+        self, records: Sequence[Record], opened: dict[str, int]
+    ) -> tuple[dict[str, list[rows.Row]], list[rows.Row]]:
+        # Parents first: a child's row refers to its interception's.
+        tables: dict[str, list[rows.Row]] = {"interceptions": []}
+        ends: list[rows.Row] = []
+        seq = self._next
+        for record in records:
+            kind = type(record)
+            if kind is InterceptionStart:
+                assert isinstance(record, InterceptionStart)
+                opened[record.interception_id] = seq
+                tables["interceptions"].append(rows.start_row(seq, record))
+            else:
+                parent = opened.get(record.interception_id) or self._open.get(record.interception_id)
+                if parent is None:
+                    # Its start was never stored (fail open): there is nothing to attach it to.
+                    continue
+                if kind is InterceptionEnd:
+                    assert isinstance(record, InterceptionEnd)
+                    ends.append(rows.end_row(parent, seq, record))
+                else:
+                    table, row = rows.CHILD_ROWS[kind]
+                    tables.setdefault(table, []).append(row(seq, parent, record))
+            seq += 1
+        self._next = seq
+        return tables, ends
+
+    def _save_counter(self) -> None:
+        self._connection.execute(
+            "INSERT INTO meta (key, value) VALUES ('next_seq', ?)"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (self._next,),
+        )
+
+    def end_orphans(self, now: int) -> int:
+        """End what an earlier daemon left open when it was killed; returns how many there were.
+
+        Holding the daemon lock, no other process can have an interception running.
+        """
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        orphans = connection.execute(
+            "SELECT seq, started_at FROM interceptions WHERE end_seq IS NULL ORDER BY seq"
+        ).fetchall()
+        for seq, started_at in orphans:
+            connection.execute(
+                "UPDATE interceptions SET end_seq = ?, ended_at = ?, status = ?, error_type = ?,"
+                " error_message = ?, duration_ms = ? WHERE seq = ?",
+                (
+                    self._next,
+                    now,
+                    Status.ABORTED.value,
+                    "gateway_stopped",
+                    "the gateway ended before the answer did",
+                    max(0, now - started_at) // 1000,
+                    seq,
+                ),
+            )
+            self._next += 1
+        self._save_counter()
+        connection.execute("COMMIT")
+        return len(orphans)

@@ -1,0 +1,116 @@
+"""What the readers of streamed and of whole answers have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from aigw.records import Status
+from aigw.wire.facts import Outcome, ResponseFact
+from aigw.wire.lenient import parse
+from aigw.wire.sse import SseEvent, SseReader
+
+KEPT_LIMIT = 32 * 1024 * 1024
+"""Bytes of one answer that a reader keeps at most, be it a JSON body or the open parts of a stream:
+the largest answers are a few MiB, and a thousand streams must not hold more than memory has."""
+
+_PART_COST = 64
+"""What a kept piece of text costs beside its characters."""
+
+COMPLETED = Outcome(Status.COMPLETED)
+
+
+class StreamReader(ABC):
+    """A `facts.ResponseReader` for server-sent events."""
+
+    def __init__(self) -> None:
+        self.response_id = ""
+        self.ended = False
+        self._outcome: Outcome | None = None
+        self._sse = SseReader()
+        self._room = KEPT_LIMIT
+
+    def feed(self, data: bytes) -> list[ResponseFact]:
+        """The facts that these bytes complete; none after the terminal event."""
+        facts: list[ResponseFact] = []
+        for event in self._sse.feed(data):
+            if self.ended:
+                break
+            self._read(event, facts)
+        return facts
+
+    def finish(self) -> list[ResponseFact]:
+        """What the answer yielded so far, when no terminal event ended it."""
+        facts: list[ResponseFact] = []
+        if not self.ended:
+            self._release(facts)
+        return facts
+
+    def outcome(self) -> Outcome | None:
+        """The provider's verdict; None when the stream broke off without one."""
+        return self._outcome
+
+    def _end(self, outcome: Outcome, facts: list[ResponseFact]) -> None:
+        self._release(facts)
+        self._outcome = outcome
+        self.ended = True
+
+    def _keep(self, parts: list[str], text: object) -> None:
+        """Add a piece of text to those kept for a fact, as long as there is room."""
+        if isinstance(text, str) and text:
+            self._room -= len(text) + _PART_COST
+            if self._room >= 0:
+                parts.append(text)
+
+    @abstractmethod
+    def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
+        """Take in one event; append the facts that it completes."""
+
+    @abstractmethod
+    def _release(self, facts: list[ResponseFact]) -> None:
+        """Append everything still open, once, also when it is incomplete."""
+
+
+class JsonReader(ABC):
+    """A `facts.ResponseReader` for one JSON document, read when it is whole.
+
+    A document over `KEPT_LIMIT` bytes is given up in silence: it yields no facts and counts as
+    completed, for its bytes did arrive. One that is not JSON (cut off) has no outcome.
+    """
+
+    def __init__(self) -> None:
+        self.response_id = ""
+        self.ended = False
+        self._outcome: Outcome | None = None
+        self._pieces: list[bytes] = []
+        self._length = 0
+
+    def feed(self, data: bytes) -> list[ResponseFact]:
+        """Keep the bytes: facts come with `finish`."""
+        self._length += len(data)
+        if self._length <= KEPT_LIMIT:
+            self._pieces.append(data)
+        else:
+            self._pieces.clear()
+        return []
+
+    def finish(self) -> list[ResponseFact]:
+        """All facts of the document."""
+        facts: list[ResponseFact] = []
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        if self._length > KEPT_LIMIT:
+            self._outcome = COMPLETED
+        elif body and not self.ended:
+            self._outcome = self._read(body, facts)
+            if self._outcome is None and parse(body) is not None:
+                self._outcome = COMPLETED
+        self.ended = True
+        return facts
+
+    def outcome(self) -> Outcome | None:
+        """The provider's verdict; None before `finish`, and when the document was not whole."""
+        return self._outcome
+
+    @abstractmethod
+    def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
+        """Append the facts of the document; None when it is not a JSON object."""

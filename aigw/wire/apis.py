@@ -1,0 +1,96 @@
+"""The APIs whose traffic is read, and the reader for each request and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from aigw.wire import chat_completions, messages, responses
+from aigw.wire.errors import ErrorReader
+from aigw.wire.facts import Outcome, RequestFacts, RequestReader, ResponseFact, ResponseReader
+
+_FIRST_ERROR_STATUS = 300
+"""Redirects are relayed, not followed: to the record they are an answer that failed."""
+
+
+class Api(StrEnum):
+    """A provider API that is intercepted and recorded."""
+
+    MESSAGES = "messages"
+    CHAT_COMPLETIONS = "chat_completions"
+    RESPONSES = "responses"
+
+
+_REQUESTS: dict[Api, RequestReader] = {
+    Api.MESSAGES: messages.read_request,
+    Api.CHAT_COMPLETIONS: chat_completions.read_request,
+    Api.RESPONSES: responses.read_request,
+}
+_STREAMS: dict[Api, Callable[[], ResponseReader]] = {
+    Api.MESSAGES: messages.MessagesStream,
+    Api.CHAT_COMPLETIONS: chat_completions.ChatStream,
+    Api.RESPONSES: responses.ResponsesStream,
+}
+_DOCUMENTS: dict[Api, Callable[[], ResponseReader]] = {
+    Api.MESSAGES: messages.MessagesJson,
+    Api.CHAT_COMPLETIONS: chat_completions.ChatJson,
+    Api.RESPONSES: responses.ResponsesJson,
+}
+
+
+def read_request(api: Api, body: bytes) -> RequestFacts:
+    """The facts of a request body, already decompressed. Never raises."""
+    return _REQUESTS[api](body)
+
+
+def response_reader(api: Api, status: int, content_type: str) -> ResponseReader:
+    """A reader for an answer with this status and `Content-Type`, whose body is decompressed.
+
+    An answer without a content type, or with an odd one, is told by its first byte.
+    """
+    if status >= _FIRST_ERROR_STATUS:
+        return ErrorReader(status)
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "text/event-stream":
+        return _STREAMS[api]()
+    if kind == "application/json" or kind.endswith("+json"):
+        return _DOCUMENTS[api]()
+    return SniffingReader(api)
+
+
+class SniffingReader:
+    """Becomes the reader that the first byte of the body asks for: `{` and `[` begin JSON."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._reader: ResponseReader | None = None
+
+    @property
+    def response_id(self) -> str:
+        """The provider's id of the response; empty until known."""
+        return self._reader.response_id if self._reader else ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the bytes so far hold the whole terminal event."""
+        return self._reader.ended if self._reader else False
+
+    def feed(self, data: bytes) -> list[ResponseFact]:
+        """The facts that these bytes complete."""
+        if self._reader is not None:
+            return self._reader.feed(data)
+        # Blank lines and a BOM (or half of one) say nothing yet, and neither format needs them.
+        data = data.lstrip(b"\xef\xbb\xbf \t\r\n")
+        if not data:
+            return []
+        readers = _DOCUMENTS if data[:1] in (b"{", b"[") else _STREAMS
+        self._reader = readers[self._api]()
+        return self._reader.feed(data)
+
+    def finish(self) -> list[ResponseFact]:
+        """The facts left at the end of the bytes."""
+        return self._reader.finish() if self._reader else []
+
+    def outcome(self) -> Outcome | None:
+        """The provider's verdict; None for an empty answer."""
+        return self._reader.outcome() if self._reader else None

@@ -1,0 +1,112 @@
+"""What a wire reader found: plain values without ids or times, which the recorder adds.
+
+The reading interface is two protocols. A reader never raises on any input: what it cannot
+understand yields no fact. Any split of the same bytes over `feed` calls yields the same facts.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from aigw.records import Status
+
+
+class ToolResultFact(msgspec.Struct, frozen=True, gc=False):
+    """A tool's result sent back by the client. `size` is in bytes of UTF-8 before any cut."""
+
+    tool_call_id: str
+    content: str
+    size: int
+    is_error: bool = False
+    truncated: bool = False
+
+
+class RequestFacts(msgspec.Struct, kw_only=True):
+    """What a request says. `model` is empty and the rest absent where the body does not say it.
+
+    `prompt` is the last user prompt, None where the request only continues an agent's loop.
+    `tool_results` are those of the request's last message only: earlier ones were sent before.
+    `session_key` is the session id found in the body (Claude Code's `metadata.user_id`, Codex'
+    `client_metadata.session_id`), None where there is none.
+    `lacks_usage` is true for a streaming chat completion whose client did not ask for usage.
+    """
+
+    model: str = ""
+    streaming: bool = False
+    prompt: str | None = None
+    tool_results: list[ToolResultFact] = []
+    correlating_tool_call_id: str | None = None
+    session_key: str | None = None
+    prompt_cache_key: str | None = None
+    lacks_usage: bool = False
+
+
+class UsageFact(msgspec.Struct, frozen=True, gc=False):
+    """Final token counts of one response. `extra` has the further kinds under the reference's names."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    extra: dict[str, int] = {}
+
+
+class ToolCallFact(msgspec.Struct, frozen=True, gc=False):
+    """A tool call the model made. `input` is JSON text."""
+
+    tool_call_id: str
+    tool: str
+    input: str
+    item_id: str = ""
+
+
+class ThoughtFact(msgspec.Struct, frozen=True, gc=False):
+    """Reasoning the model showed, and where it stood."""
+
+    content: str
+    source: str
+
+
+ResponseFact: TypeAlias = UsageFact | ToolCallFact | ThoughtFact
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """How the provider says the answer went. `error_type` is also an incomplete answer's reason."""
+
+    status: Status
+    error_type: str | None = None
+    error_message: str | None = None
+
+
+class RequestReader(Protocol):
+    """Reads one request body, already decompressed."""
+
+    def __call__(self, body: bytes) -> RequestFacts:
+        """The facts of a body; all defaults where it is not JSON or not of the expected shape."""
+
+
+class ResponseReader(Protocol):
+    """Reads one answer, already decompressed, as its bytes arrive."""
+
+    @property
+    def response_id(self) -> str:
+        """The provider's id of the response; empty until known."""
+
+    @property
+    def ended(self) -> bool:
+        """True once the bytes fed so far hold the whole terminal event (or the whole JSON document).
+
+        Never True early: the relay holds back what completes the answer until all is committed.
+        """
+
+    def feed(self, data: bytes) -> list[ResponseFact]:
+        """The facts that these bytes complete, in order."""
+
+    def finish(self) -> list[ResponseFact]:
+        """The facts left at the end of the bytes: also what a broken-off answer yielded so far."""
+
+    def outcome(self) -> Outcome | None:
+        """The provider's verdict; None when the bytes ended without one (a truncated answer)."""

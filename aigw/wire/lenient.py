@@ -1,0 +1,199 @@
+"""Reading JSON that may be anything: typed and partial when it is well formed, tolerant when not.
+
+The fast way is msgspec with a struct that names only the fields a rule needs; the rest of a body is
+skipped without being built. Where that fails (a field of an unexpected type, NaN, a lone surrogate,
+a BOM, UTF-16, invalid UTF-8) the standard library reads what it can and the struct is filled from
+that, so that one odd field loses no other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from functools import cache
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+MAX_COUNT = 2**63 - 1
+"""SQLite's largest integer: counts are clamped to it."""
+
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_DIGITS_OF_INT64 = 19
+_UNFIT = object()
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Shape(Generic[T]):
+    """Reads JSON objects into one struct type whose fields all have defaults.
+
+    Fields may be typed `Any`, `msgspec.Raw`, a struct, a list of these, or a union of these.
+    """
+
+    __slots__ = ("_decode", "_kind")
+
+    def __init__(self, kind: type[T]) -> None:
+        self._kind = kind
+        self._decode = msgspec.json.Decoder(kind).decode
+
+    def read(self, data: bytes | msgspec.Raw) -> T | None:
+        """The struct, or None when the data is not a JSON object. Never raises."""
+        try:
+            return self._decode(data)
+        except _BROKEN:
+            return self._read_slowly(bytes(data))
+
+    def _read_slowly(self, data: bytes) -> T | None:
+        value = parse(data)
+        if not isinstance(value, dict):
+            return None
+        try:
+            return _filled(self._kind, value)
+        except RecursionError:
+            return None
+
+
+def parse(data: bytes) -> Any:
+    """The value of any JSON text that Python can make sense of; None when it cannot."""
+    try:
+        text = data.decode(json.detect_encoding(data), "replace")
+        return _PARSER.decode(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _integer(digits: str) -> int | float | None:
+    # int() of thousands of digits is quadratic, and refused by Python beyond 4300.
+    return int(digits) if len(digits) <= _DIGITS_OF_INT64 else _float(digits)
+
+
+def _float(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+def _constant(_name: str) -> None:
+    """NaN and the infinities have no JSON form to be stored as."""
+
+
+_PARSER = json.JSONDecoder(
+    strict=False, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
+    return tuple((f.name, f.encode_name, f.type) for f in msgspec.structs.fields(kind))
+
+
+def _filled(kind: type[T], value: dict[str, Any]) -> T:
+    found: dict[str, Any] = {}
+    for name, key, hint in _fields(kind):
+        if key in value:
+            fitted = _fit(value[key], hint)
+            if fitted is not _UNFIT:
+                found[name] = fitted
+    return kind(**found)
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    """The value as the type hint wants it, or `_UNFIT`."""
+    origin = get_origin(hint)
+    if hint is Any:
+        return value
+    if hint is msgspec.Raw:
+        return msgspec.Raw(json.dumps(value).encode())
+    if origin in (Union, types.UnionType):
+        fits = (_fit(value, option) for option in get_args(hint))
+        return next((fit for fit in fits if fit is not _UNFIT), _UNFIT)
+    if origin is list:
+        if not isinstance(value, list):
+            return _UNFIT
+        items = (_fit(item, get_args(hint)[0]) for item in value)
+        return [item for item in items if item is not _UNFIT]
+    if issubclass(hint, msgspec.Struct):
+        return _filled(hint, value) if isinstance(value, dict) else _UNFIT
+    return value if isinstance(value, hint) else _UNFIT
+
+
+def clean(text: str) -> str:
+    """The text with surrogate pairs joined and lone surrogates replaced: it can be stored as UTF-8.
+
+    A service that cuts text by UTF-16 units streams an emoji as two escaped halves.
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def text_of(value: Any) -> str:
+    """The value if it is a string, fit to be stored; else the empty string."""
+    return clean(value) if isinstance(value, str) else ""
+
+
+def count_of(value: Any) -> int | None:
+    """A count clamped to 0..MAX_COUNT; None when the value is no number (a bool is none)."""
+    if isinstance(value, float):
+        value = int(value) if math.isfinite(value) else None
+    if type(value) is not int:
+        return None
+    return min(max(value, 0), MAX_COUNT)
+
+
+def dict_of(value: Any) -> dict[str, Any]:
+    """The value if it is a JSON object; else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """The value if it is a JSON array; else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def json_text(value: Any) -> str:
+    """Compact JSON text of a decoded value, fit to be stored."""
+    try:
+        return clean(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    except (ValueError, RecursionError):
+        return "null"
+
+
+def arguments_text(arguments: str) -> str:
+    """A tool call's arguments as JSON text, as the model wrote them.
+
+    No arguments are `{}`; what is not JSON (a call that was cut off) becomes a JSON string.
+    """
+    if not arguments or arguments.isspace():
+        return "{}"
+    arguments = clean(arguments)
+    return arguments if _is_json(arguments) else json_text(arguments)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _RAW.decode(text)
+    except _BROKEN:
+        return _is_json_to_python(text)
+    return True
+
+
+def _is_json_to_python(text: str) -> bool:
+    """Lone surrogate escapes are JSON to the standard library, not to msgspec; NaN is to neither."""
+    try:
+        json.loads(text, parse_int=_integer, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+_RAW = msgspec.json.Decoder(msgspec.Raw)

@@ -1,0 +1,83 @@
+"""Output items and usage of OpenAI's Responses API, as facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aigw.wire.facts import ResponseFact, ThoughtFact, ToolCallFact, UsageFact
+from aigw.wire.lenient import arguments_text, count_of, dict_of, json_text, list_of, text_of
+
+_CALL = "_call"
+_PLAIN_INPUTS = ("action", "actions", "operation")
+"""Where built-in tools keep their input: shells, the computer, web search, apply_patch."""
+_NAMED_INPUTS = ("queries", "code", "revised_prompt")
+"""Inputs that are no object by themselves: file search, the code interpreter, image generation."""
+
+
+def add_item(item: dict[str, Any], facts: list[ResponseFact]) -> None:
+    """Append the facts of one output item: a tool call, reasoning, or the model's commentary."""
+    kind = item.get("type")
+    if kind == "reasoning":
+        _add_texts(item.get("summary"), None, "reasoning_summary", facts)
+        _add_texts(item.get("content"), "reasoning_text", "reasoning_content", facts)
+    elif kind == "message":
+        if item.get("phase") == "commentary" and item.get("role", "assistant") == "assistant":
+            _add_texts(item.get("content"), "output_text", "commentary", facts)
+    elif isinstance(kind, str) and kind.endswith(_CALL):
+        _add_call(kind, item, facts)
+
+
+def _add_texts(parts: Any, kind: str | None, source: str, facts: list[ResponseFact]) -> None:
+    for part in list_of(parts):
+        found = dict_of(part)
+        text = text_of(found.get("text"))
+        if text and kind in (None, found.get("type")):
+            facts.append(ThoughtFact(text, source))
+
+
+def _add_call(kind: str, item: dict[str, Any], facts: list[ResponseFact]) -> None:
+    """A call of a function or custom tool by its name; of a built-in tool by its type."""
+    named = kind in ("function_call", "custom_tool_call", "mcp_call")
+    tool = text_of(item.get("name")) or ("" if named else kind.removesuffix(_CALL))
+    if tool:
+        item_id = text_of(item.get("id"))
+        call_id = text_of(item.get("call_id")) or item_id
+        facts.append(ToolCallFact(call_id, tool, _input(kind, item), item_id))
+
+
+def _input(kind: str, item: dict[str, Any]) -> str:
+    if kind == "custom_tool_call":
+        return json_text(text_of(item.get("input")))
+    arguments = item.get("arguments")
+    if isinstance(arguments, str):
+        return arguments_text(arguments)
+    if arguments is not None:
+        return json_text(arguments)
+    for key in _PLAIN_INPUTS:
+        if item.get(key) is not None:
+            return json_text(item[key])
+    return json_text({key: item[key] for key in _NAMED_INPUTS if item.get(key) is not None})
+
+
+def usage_fact(usage: dict[str, Any]) -> UsageFact:
+    """The figures of a usage object; the API's `input_tokens` includes what was read from and
+    written to the cache, the fact's does not.
+    """
+    details = dict_of(usage.get("input_tokens_details"))
+    cached = count_of(details.get("cached_tokens")) or 0
+    written = count_of(details.get("cache_write_tokens")) or 0
+    output = dict_of(usage.get("output_tokens_details"))
+    reasoning = count_of(output.get("reasoning_tokens")) or 0
+    extra = {
+        "input_cached": cached,
+        "output_reasoning": reasoning,
+        "total_tokens": count_of(usage.get("total_tokens")),
+    }
+    return UsageFact(
+        input_tokens=max((count_of(usage.get("input_tokens")) or 0) - cached - written, 0),
+        output_tokens=count_of(usage.get("output_tokens")) or 0,
+        cache_read_input_tokens=cached,
+        cache_write_input_tokens=written,
+        reasoning_tokens=reasoning,
+        extra={name: value for name, value in extra.items() if value},
+    )

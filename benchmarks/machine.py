@@ -1,0 +1,86 @@
+"""The machine's cores, the event loop, and what a process costs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+import psutil
+
+T = TypeVar("T")
+
+MEGABYTE: Final = 1_000_000
+
+FILES_NEEDED: Final = 8192
+"""File descriptors of the load generator: 1,000 streams take 2,000 on its side, both ends."""
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run on uvloop where it installs, else on asyncio's own loop."""
+    factory = None
+    if sys.platform != "win32":
+        with contextlib.suppress(ImportError):
+            import uvloop  # noqa: PLC0415
+
+            factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
+
+
+def cores() -> tuple[int, int] | None:
+    """The core of the server under test and the core of the load; None where they cannot be chosen."""
+    if sys.platform == "linux":
+        allowed = sorted(os.sched_getaffinity(0))
+        if len(allowed) > 1:
+            return allowed[0], allowed[-1]
+    return None
+
+
+def pin(core: int | None) -> None:
+    """Keep this process, and the children it starts from now on, on one core."""
+    if sys.platform == "linux" and core is not None:
+        os.sched_setaffinity(0, {core})
+
+
+def raise_file_limit() -> None:
+    """Allow this process FILES_NEEDED open files, as far as the system does."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_NEEDED if hard == resource.RLIM_INFINITY else min(FILES_NEEDED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def resident_megabytes(pid: int) -> float:
+    """Resident memory of a process."""
+    return float(psutil.Process(pid).memory_info().rss) / MEGABYTE
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time a process has used so far."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+async def settle(pid: int, limit: float = 30.0) -> float:
+    """Wait until a process has no work left, and return how long it went on, in seconds.
+
+    A gateway may answer first and index later: that work belongs to the round that caused it.
+    """
+    loop = asyncio.get_running_loop()
+    started = busy_until = loop.time()
+    used = cpu_seconds(pid)
+    while loop.time() - started < limit:
+        await asyncio.sleep(0.1)
+        now, used_now = loop.time(), cpu_seconds(pid)
+        if used_now - used <= 0.01:
+            break
+        used, busy_until = used_now, now
+    return busy_until - started
