@@ -17,7 +17,7 @@ from aigw.errors import ConfigError
 from aigw.options import BY_KEY, OPTIONS, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import yaml
@@ -115,8 +115,19 @@ def _load_toml(path: Path, text: str) -> ConfigFile:
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not valid TOML: {error}") from None
-    return _sorted_out(path, _toml_leaves(document, ""), _toml_lines(text))
+        raise ConfigError(*(_toml_twice(path, text) or [_toml_problem(path, error)])) from None
+    lines: dict[str, int] = {}
+    for key, line in _toml_keys(text):
+        lines.setdefault(key, line)
+    return _sorted_out(path, _toml_leaves(document, ""), lines)
+
+
+def _toml_problem(path: Path, error: Exception) -> str:
+    what = str(error) or "it is nested too deep"
+    at = re.search(r" \(at line (\d+), (column \d+)\)$", what)
+    if at is None:
+        return f"{path}: is not valid TOML: {what}"
+    return f"{path}:{at[1]}: is not valid TOML: {what[: at.start()]} ({at[2]})"
 
 
 def _toml_leaves(table: dict[str, Any], prefix: str) -> dict[str, object]:
@@ -131,17 +142,25 @@ def _toml_leaves(table: dict[str, Any], prefix: str) -> dict[str, object]:
     return leaves
 
 
-def _toml_lines(text: str) -> dict[str, int]:
-    """The lines of keys. tomllib does not tell them, so this finds the plain spellings only."""
-    lines: dict[str, int] = {}
+def _toml_keys(text: str) -> Iterator[tuple[str, int]]:
+    """Keys and tables with their lines. tomllib does not tell; this finds the usual spellings."""
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+([^\]]+)\]", line):
+        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             table = _plain_key(header[1]) + "."
-            lines.setdefault(table[:-1], number)
+            yield table[:-1], number
         elif pair := re.match(r"\s*([\w\s.\"'-]+?)\s*=", line):
-            lines.setdefault(table + _plain_key(pair[1]), number)
-    return lines
+            yield table + _plain_key(pair[1]), number
+
+
+def _toml_twice(path: Path, text: str) -> list[str]:
+    """A problem for each key given twice: tomllib refuses those without naming them."""
+    first: dict[str, int] = {}
+    return [
+        f"{path}:{line}: {key} is given twice, first in line {first[key]}"
+        for key, line in _toml_keys(text)
+        if first.setdefault(key, line) != line
+    ]
 
 
 def _plain_key(text: str) -> str:
@@ -151,8 +170,9 @@ def _plain_key(text: str) -> str:
 def _load_yaml(path: Path, text: str) -> ConfigFile:
     import yaml  # noqa: PLC0415 - only for who writes YAML
 
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         walk = _YamlWalk(path, loader)
         if root is not None and not isinstance(root, yaml.MappingNode):
@@ -162,7 +182,8 @@ def _load_yaml(path: Path, text: str) -> ConfigFile:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(_yaml_problem(path, error)) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     checked = _sorted_out(path, walk.leaves, walk.lines)
     return ConfigFile(path, checked.entries, (*walk.problems, *checked.problems))
 
@@ -205,7 +226,12 @@ class _YamlWalk:
 
 def _yaml_problem(path: Path, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or str(error).partition("\n")[0] or type(error).__name__
+    what = (
+        getattr(error, "problem", None)
+        or getattr(error, "reason", None)
+        or str(error).partition("\n")[0]
+        or type(error).__name__
+    )
     if mark is None:
         return f"{path}: is not valid YAML: {what}"
     return f"{path}:{mark.line + 1}: is not valid YAML: {what} (column {mark.column + 1})"

@@ -22,7 +22,7 @@ from aigw import __version__, clock
 from aigw.durations import format_duration
 from aigw.errors import ConfigError, DaemonError
 from aigw.gateway.pages import DaemonFacts, Pages
-from aigw.gateway.relay import Limits, Relay
+from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
 from aigw.gateway.upstream import HEADER_LIMIT, Upstream
 from aigw.providers.anthropic import ANTHROPIC
@@ -123,7 +123,6 @@ async def _gateway(
     idle = settings.upstream_idle_timeout.total_seconds()
     upstream = Upstream(settings.upstream_connect_timeout.total_seconds(), idle)
     try:
-        limits = Limits(settings.max_body_size, idle)
         recorder = Recorder(writer, observers=[metrics], fail_open=settings.store_fail_open)
         retention = settings.retention
         facts = DaemonFacts(
@@ -134,9 +133,9 @@ async def _gateway(
         )
         server = Server(
             providers,
-            Relay(recorder, upstream, limits),
+            Relay(recorder, upstream, settings.max_body_size),
             upstream,
-            limits,
+            settings.max_body_size,
             Pages(facts, writer, metrics),
             metrics,
         )
@@ -154,7 +153,8 @@ async def _metrics_listener(address: Address, metrics: Metrics) -> AsyncIterator
         if request.path != "/metrics":
             return web.Response(status=404, text="metrics are at /metrics\n")
         return web.Response(
-            body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+            body=metrics.text(),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
     async with _listen(handle, address, timedelta(seconds=1)) as listening:

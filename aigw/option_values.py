@@ -75,9 +75,10 @@ def read_bool(value: object) -> bool:
 
 def read_string(value: object) -> str:
     """Text as it is."""
-    if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is not text: put it in quotes")  # noqa: TRY004 - see READERS
-    return value
+    if isinstance(value, str):
+        return value
+    problem = f"{shown(value)} is not text: put it in quotes"
+    raise ValueError(problem)
 
 
 def read_int(value: object) -> int:
@@ -98,7 +99,7 @@ def read_duration(value: object) -> timedelta:
     elif isinstance(value, int) and not isinstance(value, bool):
         duration = parse_duration(str(value))
     else:
-        raise ValueError(f"{shown(value)} is not a duration: write it as text, for example 60d")
+        raise ValueError(f"{shown(value)} is not a duration: write it as text, for example 60d")  # noqa: TRY004 - every reader raises ValueError
     if duration < timedelta(0):
         raise ValueError(f"{shown(value)} is negative")
     return duration

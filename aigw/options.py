@@ -10,14 +10,14 @@ options are accepted as hidden aliases (`_aibridge`). A name that does nothing y
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from aigw.option_values import READERS
+from aigw.option import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
 AIBRIDGE = "Gateway"
@@ -26,64 +26,6 @@ LOGGING = "Logging"
 METRICS = "Metrics"
 GROUPS = (AIBRIDGE, SERVER, LOGGING, METRICS)
 """The headings of `--help` and docs/options.md, in order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting. `kind` is a key of `option_values.READERS`.
-
-    `default` is in text form; a path default that depends on the platform is a function of none.
-    A secret's value may be a reference (`env:`, `file:`, `cmd:`) and is never shown. `short` is a
-    one-letter flag. `positive` refuses zero; `choices` lists the only values allowed.
-    """
-
-    name: str
-    kind: str
-    group: str
-    help: str
-    flag: str
-    variable: str
-    key: str
-    default: str | Callable[[], Path] = ""
-    short: str = ""
-    flag_aliases: tuple[str, ...] = ()
-    variable_aliases: tuple[str, ...] = ()
-    key_aliases: tuple[str, ...] = ()
-    secret: bool = False
-    positive: bool = False
-    choices: tuple[str, ...] = ()
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Every spelling on the command line, the main one first."""
-        return (self.flag, *((self.short,) if self.short else ()), *self.flag_aliases)
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """Every environment variable, the main one first."""
-        return (self.variable, *self.variable_aliases)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Every dotted key in a file, the main one first; none for an option that no file sets."""
-        return (self.key, *self.key_aliases) if self.key else ()
-
-    def read(self, value: object) -> object:
-        """The typed value of what a flag, variable or file holds. Secrets stay references.
-
-        Raises:
-            ValueError: it is not allowed; the message says what is.
-        """
-        if self.choices and value not in self.choices:
-            raise ValueError(f"{value!r} is not one of {', '.join(self.choices)}")
-        typed = READERS[self.kind](value)
-        if self.positive and not typed:
-            raise ValueError("must be more than 0")
-        return typed
-
-    def default_text(self) -> str:
-        """The default as text, on this machine."""
-        return self.default if isinstance(self.default, str) else str(self.default())
 
 
 def _default_database() -> Path:
@@ -314,7 +256,38 @@ BY_VARIABLE = {variable: option for option in OPTIONS for variable in option.var
 BY_KEY = {key: option for option in OPTIONS for key in option.keys}
 
 
+__all__ = [
+    "AIBRIDGE",
+    "BY_FLAG",
+    "BY_KEY",
+    "BY_NAME",
+    "BY_VARIABLE",
+    "GROUPS",
+    "LOGGING",
+    "METRICS",
+    "OPTIONS",
+    "SERVER",
+    "Option",
+    "nearest",
+]
+
+
+_FAMILIES = re.compile(
+    r"--(aibridge|ai-gateway)-|--|CODER_(AIBRIDGE_|AI_GATEWAY_)?|AIGW_|(aibridge|ai_gateway)\."
+)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of an error message: ` (did you mean X?)`, or nothing when no name is near."""
-    found = get_close_matches(word, list(known), n=1, cutoff=0.7)
+    """The end of an error message: ` (did you mean X?)`, or nothing when no name is near.
+
+    What a whole family of names starts with says nothing of nearness, so the rest decides.
+    """
+    names = list(known)
+    family = match[0] if (match := _FAMILIES.match(word)) else ""
+    siblings = {name[len(family) :]: name for name in names if name.startswith(family)}
+    if found := get_close_matches(word[len(family) :], siblings, n=1, cutoff=0.65):
+        return f" (did you mean {siblings[found[0]]}?)"
+    if family:
+        return ""
+    found = get_close_matches(word, names, n=1, cutoff=0.65)
     return f" (did you mean {found[0]}?)" if found else ""

@@ -29,7 +29,14 @@ from aigw.records import (
     ToolResult,
     ToolUsage,
 )
-from aigw.wire.facts import Outcome, ResponseFact, ThoughtFact, ToolCallFact, ToolResultFact, UsageFact
+from aigw.wire.facts import (
+    Outcome,
+    ResponseFact,
+    ThoughtFact,
+    ToolCallFact,
+    ToolResultFact,
+    UsageFact,
+)
 
 _log = logging.getLogger("aigw.recorder")
 
@@ -186,15 +193,11 @@ class Interception:
             if not self._recorder.fail_open:
                 raise
 
-    def abandon(
-        self, ending: Ending, facts: Sequence[ResponseFact] = (), msg_id: str = ""
-    ) -> None:
+    def abandon(self, ending: Ending, facts: Sequence[ResponseFact] = (), msg_id: str = "") -> None:
         """Record the end where nobody waits for it: the client has gone."""
         self._recorder.sink.post(self._finish(ending, facts, msg_id))
 
-    def _finish(
-        self, ending: Ending, facts: Sequence[ResponseFact], msg_id: str
-    ) -> list[Record]:
+    def _finish(self, ending: Ending, facts: Sequence[ResponseFact], msg_id: str) -> list[Record]:
         assert not self.ended, "an interception ends once"
         self.ended = True
         records = self._records(facts, msg_id, last=True)

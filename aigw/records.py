@@ -19,6 +19,7 @@ the only form that leaves the program. A record's JSON form is `log_object`: the
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -184,7 +185,7 @@ Record: TypeAlias = (
     | ModelThought
 )
 
-RECORD_TYPES: dict[type, RecordType] = {
+RECORD_TYPES: dict[type[msgspec.Struct], RecordType] = {
     InterceptionStart: RecordType.INTERCEPTION_START,
     InterceptionEnd: RecordType.INTERCEPTION_END,
     TokenUsage: RecordType.TOKEN_USAGE,
@@ -210,7 +211,7 @@ _NOT_LOGGED = frozenset(
     }
 )
 _TIME_FIELDS = frozenset({"started_at", "ended_at", "created_at"})
-_LOGGED_FIELDS: dict[type, tuple[str, ...]] = {
+_LOGGED_FIELDS: dict[type[msgspec.Struct], tuple[str, ...]] = {
     kind: tuple(f for f in kind.__struct_fields__ if (kind, f) not in _NOT_LOGGED)
     for kind in RECORD_TYPES
 }
@@ -260,6 +261,17 @@ class IdSource:
     def __init__(self) -> None:
         self._milliseconds = 0
         self._counter = 0
+        self._tails: Iterator[str] = iter(())
+
+    def _random_hex(self) -> str:
+        # The system's randomness is asked for in blocks: a call per id would cost more than the
+        # rest of the id.
+        tail = next(self._tails, None)
+        if tail is None:
+            block = os.urandom(4096).hex()
+            self._tails = (block[start : start + 16] for start in range(0, len(block), 16))
+            tail = next(self._tails)
+        return tail
 
     def new(self, now: int) -> str:
         """A new id for the moment `now` (microseconds since the epoch), in its text form."""
@@ -273,6 +285,6 @@ class IdSource:
         else:
             self._counter += 1
         text = f"{self._milliseconds:012x}"
-        tail = os.urandom(8).hex()
+        tail = self._random_hex()
         variant = "89ab"[int(tail[0], 16) & 3]
         return f"{text[:8]}-{text[8:]}-7{self._counter:03x}-{variant}{tail[1:4]}-{tail[4:16]}"

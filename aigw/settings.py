@@ -119,8 +119,7 @@ def resolve_one(name: str, flag: object, environ: Mapping[str, str]) -> Any:
     resolver = _Resolver({name: flag}, environ)
     # The file may be broken; a flag or variable that decides needs none of it.
     if not any(given.raw is not None for given in resolver.above_file(BY_NAME[name])):
-        resolver.read_file(None)
-        resolver.problems.clear()
+        resolver.read_file(None, judge_keys=False)
     value = resolver.value_of(BY_NAME[name])
     if resolver.problems:
         raise ConfigError(*resolver.problems)
@@ -150,7 +149,7 @@ class _Resolver:
             if name not in BY_NAME and name not in BY_FLAG:
                 raise KeyError(name)
 
-    def read_file(self, path: Path | None) -> None:
+    def read_file(self, path: Path | None, *, judge_keys: bool = True) -> None:
         """Read the configuration file: `path`, else the one named, else the platform's."""
         option = BY_NAME["config"]
         try:
@@ -160,7 +159,7 @@ class _Resolver:
         except ConfigError as error:
             self.problems.extend(error.problems)
             return
-        if self.file:
+        if self.file and judge_keys:
             self.problems.extend(self.file.problems)
         if path:
             self.origins[option.name] = Origin("flag", "--config")

@@ -11,9 +11,9 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from aigw.records import (
     IdSource,
@@ -30,6 +30,9 @@ from aigw.records import (
 from aigw.store import rows
 from aigw.store.schema import migrate
 from aigw.store.search import index_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DAYS = 60
 TRANSACTION = 5_000
@@ -55,6 +58,29 @@ def _text(words: int) -> str:
     return " ".join(_POOL[first : first + words])
 
 
+def _tool(key: str, now: int, ids: IdSource) -> Iterator[Record]:
+    call = f"toolu_{key[-12:]}"
+    result = _text(60)
+    yield ToolResult(
+        interception_id=key,
+        created_at=now,
+        id=ids.new(now),
+        tool_call_id=call,
+        is_error=False,
+        size=len(result),
+        content=result,
+    )
+    yield ToolUsage(
+        interception_id=key,
+        created_at=now,
+        id=ids.new(now),
+        msg_id="msg_01",
+        tool_call_id=call,
+        tool="Bash",
+        input=f'{{"command":"{_text(10)}"}}',
+    )
+
+
 def _interception(at: int, ids: IdSource) -> Iterator[Record]:
     key = ids.new(at)
     provider, model, route, client = _random.choice(_MODELS)
@@ -77,26 +103,7 @@ def _interception(at: int, ids: IdSource) -> Iterator[Record]:
         interception_id=key, created_at=now, id=ids.new(now), msg_id="msg_01", prompt=_text(40)
     )
     if _random.random() < 0.5:
-        call = f"toolu_{key[-12:]}"
-        result = _text(60)
-        yield ToolResult(
-            interception_id=key,
-            created_at=now,
-            id=ids.new(now),
-            tool_call_id=call,
-            is_error=False,
-            size=len(result),
-            content=result,
-        )
-        yield ToolUsage(
-            interception_id=key,
-            created_at=now,
-            id=ids.new(now),
-            msg_id="msg_01",
-            tool_call_id=call,
-            tool="Bash",
-            input=f'{{"command":"{_text(10)}"}}',
-        )
+        yield from _tool(key, now, ids)
     if _random.random() < 0.3:
         yield ModelThought(
             interception_id=key,
@@ -105,7 +112,7 @@ def _interception(at: int, ids: IdSource) -> Iterator[Record]:
             content=_text(50),
             metadata={"source": "thinking"},
         )
-    tokens = {
+    tokens: dict[str, Any] = {
         "input_tokens": _random.randrange(3_000),
         "output_tokens": _random.randrange(1_500),
         "cache_read_input_tokens": _random.randrange(90_000),

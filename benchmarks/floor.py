@@ -67,9 +67,7 @@ class Floor:
             headers = _kept(answer.headers)
             length = answer.content_length
             if length is not None and length <= _WHOLE_ANSWER:
-                return web.Response(
-                    status=answer.status, headers=headers, body=await answer.read()
-                )
+                return web.Response(status=answer.status, headers=headers, body=await answer.read())
             response = web.StreamResponse(status=answer.status, headers=headers)
             await response.prepare(request)
             async for piece in answer.content.iter_any():

@@ -9,12 +9,16 @@ import asyncio
 import itertools
 import time
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from benchmarks.connection import Connection
-from benchmarks.payloads import Workload
-from benchmarks.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.payloads import Workload
+    from benchmarks.upstream import Upstream
 
 FINISH_LIMIT = 30.0
 """Seconds that answers in flight may still take when a round is over. Past it they are errors."""
@@ -93,7 +97,11 @@ class _Round:
 
     def answered(self, connection: Connection) -> None:
         wrong_size = self._workload.answer_size not in (None, connection.size)
-        if connection.status == 200 and not wrong_size and connection.events == self._workload.events:
+        if (
+            connection.status == 200
+            and not wrong_size
+            and connection.events == self._workload.events
+        ):
             self.tally.requests += 1
         else:
             self.tally.errors += 1
@@ -140,9 +148,7 @@ class ClosedLoop(_Round):
         if not self._stopping:
             self.send(connection)
 
-    async def run(
-        self, connections: int, seconds: float, requests: int | None = None
-    ) -> Tally:
+    async def run(self, connections: int, seconds: float, requests: int | None = None) -> Tally:
         """Send for so long, or so many requests if that comes first."""
         self._limit = requests
         opened = await self._target.connect(self, connections)

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
 
 T = TypeVar("T")
 
@@ -41,9 +43,23 @@ def cores() -> tuple[int, int] | None:
 
 
 def pin(core: int | None) -> None:
-    """Keep this process, and the children it starts from now on, on one core."""
+    """Keep this thread, and the children it starts from now on, on one core."""
     if sys.platform == "linux" and core is not None:
         os.sched_setaffinity(0, {core})
+
+
+@contextlib.contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """On that core for a moment: a child started within keeps it."""
+    if sys.platform != "linux" or core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def raise_file_limit() -> None:

@@ -17,13 +17,15 @@ NUMBER_MARK: Final = b"@@@@@@@@"
 
 CENTRAL_KEY: Final = "sk-bench"
 
-_WORDS: Final = (
-    "refactor parser buffer stream socket handler config schema index query token budget replay "
-    "worker thread batch commit vacuum latency histogram cursor migration rollback fixture assert "
-    "template renderer encoder decoder checksum archive symlink permission container deploy canary "
-    "feature toggle session cookie header gateway upstream timeout retry backoff jitter cluster the "
-    "a of in when before after should must never because please why does fail returns raises call"
-).split()
+_WORDS: Final = [
+    *("refactor", "parser", "buffer", "stream", "socket", "handler", "config", "schema", "index"),
+    *("query", "token", "budget", "replay", "worker", "thread", "batch", "commit", "vacuum"),
+    *("latency", "histogram", "cursor", "migration", "rollback", "fixture", "assert", "template"),
+    *("renderer", "encoder", "decoder", "checksum", "archive", "symlink", "permission", "deploy"),
+    *("container", "canary", "feature", "toggle", "session", "cookie", "header", "gateway"),
+    *("upstream", "timeout", "retry", "backoff", "jitter", "cluster", "the", "a", "of", "in"),
+    *("when", "before", "after", "should", "must", "never", "because", "please", "why", "does"),
+]
 
 JsonObject = dict[str, Any]
 
@@ -233,7 +235,9 @@ def stream_events(deltas: int) -> list[bytes]:
         "usage": {"input_tokens": 350, "cache_read_input_tokens": 1200, "output_tokens": 1},
     }
     text = [
-        _event("content_block_delta", index=0, delta={"type": "text_delta", "text": _text(source, 24)})
+        _event(
+            "content_block_delta", index=0, delta={"type": "text_delta", "text": _text(source, 24)}
+        )
         for _ in range(deltas)
     ]
     return [
@@ -241,7 +245,9 @@ def stream_events(deltas: int) -> list[bytes]:
         _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
         *text,
         _event("content_block_stop", index=0),
-        _event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": deltas * 6}),
+        _event(
+            "message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": deltas * 6}
+        ),
         _event("message_stop"),
     ]
 
@@ -256,7 +262,9 @@ _stream_bodies = tuple(_stream_body(_source) for _ in range(64))
 SMALL: Final = Workload(
     "small", "/openai/v1/chat/completions", _small_bodies, "small", len(SMALL_ANSWER)
 )
-LARGE: Final = Workload("large", "/anthropic/v1/messages", _large_bodies, "large", len(LARGE_ANSWER))
+LARGE: Final = Workload(
+    "large", "/anthropic/v1/messages", _large_bodies, "large", len(LARGE_ANSWER)
+)
 
 
 def stream_workload(mode: str, events: int) -> Workload:

@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from benchmarks.machine import pin
+from benchmarks.machine import pinned
 from benchmarks.payloads import CENTRAL_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START_LIMIT: Final = 20.0
 """Seconds until a server must be ready."""
@@ -103,7 +105,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def _spawn(arguments: list[str], output: Path, core: int | None) -> subprocess.Popen[bytes]:
-    with output.open("wb") as sink:
+    with output.open("wb") as sink, pinned(core):
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
@@ -111,8 +113,6 @@ def _spawn(arguments: list[str], output: Path, core: int | None) -> subprocess.P
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            # Safe here: this process has one thread. The child must never run on the load's core.
-            preexec_fn=(lambda: pin(core)) if core is not None else None,
         )
 
 
@@ -127,5 +127,8 @@ async def _ready(
         await asyncio.sleep(0.02)
     process.kill()
     process.wait()
-    tail = output.read_text(errors="replace")[-2000:]
-    raise ServerError(f"{output.stem} did not start:\n{tail}")
+    raise ServerError(f"{output.stem} did not start:\n{_tail(output)}")
+
+
+def _tail(output: Path) -> str:
+    return output.read_text(errors="replace")[-2000:]

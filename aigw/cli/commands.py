@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 DESCRIPTION = (
     "Relay OpenAI and Anthropic traffic untouched, and record prompts, tokens, tool calls "
@@ -15,8 +15,7 @@ SETUP = "Setup"
 PANELS = (GATEWAY, RECORDS, SETUP)
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command and where it is: `module:attribute` names a function, or a `typer.Typer` group."""
 
     name: str
@@ -30,9 +29,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("status", "aigw.cli.status:status", GATEWAY, "Tell whether the gateway runs, and how."),
     Command("logs", "aigw.cli.logs:logs", RECORDS, "Show the latest records, or follow new ones."),
     Command("usage", "aigw.cli.usage:usage", RECORDS, "Sum up requests and tokens."),
-    Command(
-        "interceptions", "aigw.cli.interceptions:app", RECORDS, "List interceptions as JSON."
-    ),
+    Command("interceptions", "aigw.cli.interceptions:app", RECORDS, "List interceptions as JSON."),
     Command("show", "aigw.cli.show:show", RECORDS, "Show everything about one interception."),
     Command("prune", "aigw.cli.prune:prune", RECORDS, "Delete old records."),
     Command("config", "aigw.cli.config:app", SETUP, "Show, check or write the configuration."),

@@ -100,12 +100,12 @@ def _run_command(words: list[str]) -> int:
 
 
 def _usage_error(error: typer.TyperException) -> int:
-    text = error.format_message()
+    text = " ".join(error.format_message().split()).replace("Value error, ", "")
     flag = getattr(error, "option_name", "")
     if flag and hasattr(error, "possibilities"):
         from aigw.options import nearest
 
-        text = f"no such option: {flag}"
+        text = f"No such option: {flag}"
         context = getattr(error, "ctx", None)
         if context is not None:
             text += nearest(flag, _flags_of(context))

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from aigw.cli.help import command_help
 from aigw.options import BY_FLAG, OPTIONS, Option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _METAVARS = {
     "bool": "[=true|false]",
@@ -83,8 +87,7 @@ def _parameter(option: Option, name: str, flag: str) -> inspect.Parameter:
 def help_of(option: Option) -> str:
     """An option's help, with its variable and default."""
     default = "" if callable(option.default) else option.default
-    facts = [option.variable, *([f"default {default}"] if default else [])]
-    return f"{option.help} ({', '.join(facts)})"
+    return f"{option.help} [{option.variable}{f'; default {default}' if default else ''}]"
 
 
 def _completer(option: Option) -> Callable[[str], list[str]] | None:
@@ -98,7 +101,12 @@ def _completer(option: Option) -> Callable[[str], list[str]] | None:
 
 
 class OptionTableCommand(TyperCommand):
-    """A command whose switches may stand alone."""
+    """A command whose switches may stand alone, and whose help shows all flags in full."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help."""
+        del formatter
+        sys.stdout.write(command_help(ctx, sys.stdout))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse after `--switch` became `--switch=true`."""

@@ -27,26 +27,22 @@ class Answer:
     and nothing else: the relay sees an answer without facts.
     """
 
+    __slots__ = ("_decoder", "_readable", "_reader", "_streams", "ended", "response_id")
+
     def __init__(self, api: Api, status: int, content_type: str, content_encoding: str) -> None:
-        self._status = status
         self._reader = response_reader(api, status, content_type)
+        self._streams = content_type.startswith("text/event-stream")
         self._decoder: Decoder | None = None
         self._readable = True
+        self.response_id = ""
+        """The provider's id of the response; empty until known."""
+        self.ended = False
+        """Whether the bytes so far hold the whole terminal event."""
         if content_encoding:
             try:
                 self._decoder = decoder(content_encoding, DECODED_LIMIT)
             except ValueError as error:
                 self._give_up(error)
-
-    @property
-    def response_id(self) -> str:
-        """The provider's id of the response; empty until known."""
-        return self._reader.response_id
-
-    @property
-    def ended(self) -> bool:
-        """Whether the bytes so far hold the whole terminal event."""
-        return self._readable and self._reader.ended
 
     def feed(self, data: bytes) -> list[ResponseFact]:
         """The facts these bytes complete."""
@@ -55,21 +51,29 @@ class Answer:
         try:
             if self._decoder is not None:
                 data = self._decoder.feed(data)
-            return self._reader.feed(data)
+            reader = self._reader
+            facts = reader.feed(data)
+            self.ended = reader.ended
+            self.response_id = reader.response_id
         except Exception as error:  # noqa: BLE001 (a reader's bug must not cost the relay a byte)
             self._give_up(error)
             return []
+        return facts
 
     def finish(self) -> list[ResponseFact]:
-        """The facts left at the end of the bytes."""
+        """The facts left at the end of the bytes, also of an answer that broke off."""
+        facts: list[ResponseFact] = []
         try:
-            facts: list[ResponseFact] = []
             if self._readable and self._decoder is not None:
                 facts += self._reader.feed(self._decoder.finish())
-            return facts + self._reader.finish()
         except Exception as error:  # noqa: BLE001
             self._give_up(error)
-            return []
+        try:
+            facts += self._reader.finish()
+            self.response_id = self._reader.response_id
+        except Exception as error:  # noqa: BLE001
+            self._give_up(error)
+        return facts
 
     def outcome(self) -> Outcome:
         """The provider's verdict, for an answer whose bytes all arrived."""
@@ -80,14 +84,16 @@ class Answer:
             outcome = None
         if outcome is not None:
             return outcome
-        if self._status >= 400:  # noqa: PLR2004
-            return Outcome(Status.FAILED, f"http_{self._status}")
-        if not self._readable:
-            return Outcome(Status.COMPLETED, "unreadable_answer")
-        return Outcome(Status.FAILED, "incomplete_answer", "the answer ended without its final event")
+        if self._streams and self._readable:
+            return Outcome(
+                Status.FAILED, "incomplete_answer", "the answer ended without its final event"
+            )
+        return Outcome(Status.COMPLETED, "unreadable_answer", "the answer's content is not known")
 
     def _give_up(self, error: Exception) -> None:
         if self._readable:
             self._readable = False
             # The text of a decoding error may quote the answer, which belongs in the store only.
-            _log.warning("an answer cannot be read, it is relayed all the same: %s", type(error).__name__)
+            _log.warning(
+                "an answer cannot be read, it is relayed all the same: %s", type(error).__name__
+            )

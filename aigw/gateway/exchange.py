@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import aiohttp
@@ -21,22 +22,22 @@ from aigw.gateway.answer import Answer
 from aigw.gateway.edits import ChatUsageEdit
 from aigw.gateway.errors import error_response
 from aigw.gateway.headers import response_headers
-from aigw.gateway.response import RelayedResponse, cut
-from aigw.gateway.upstream import Upstream, broken_answer
+from aigw.gateway.idle import IdleWatch
+from aigw.gateway.response import RelayedResponse, WholeResponse, cut
+from aigw.gateway.upstream import Upstream, unread
 from aigw.providers.provider import ErrorShape
-from aigw.records import Status
 from aigw.recorder import CLIENT_LEFT, Ending, Interception
+from aigw.records import Status
 from aigw.wire.apis import Api
 from aigw.wire.facts import Outcome, ResponseFact
 
 _log = logging.getLogger("aigw.gateway")
 
+_GATEWAY_FAILED = Outcome(Status.FAILED, "gateway_error", "the gateway failed; see its log")
+
+
 class ClientGoneError(Exception):
     """The client closed the connection while it was being written to."""
-
-
-BROKEN = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
-"""What reading an answer raises when the provider breaks off or stalls."""
 
 
 @dataclass(slots=True)
@@ -49,42 +50,73 @@ class Call:
     body: bytes
 
 
+@dataclass(slots=True)
+class _Flow:
+    """An answer on its way: `hold` says that the last byte so far is kept back, in `held`."""
+
+    answer: Answer
+    response: RelayedResponse
+    length: int | None
+    hold: bool
+    held: bytes = b""
+    received: int = 0
+
+
 class Exchange:
-    """Carries one interception from its committed start to its end."""
+    """Carries one interception from its committed start to its end.
+
+    Args:
+        streaming: whether the client asked for a stream (recorded).
+        arrived: when the request arrived, on the monotonic clock.
+        edit: the edit that was applied to the request, to be undone on the answer.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_api",
+        "_arrived",
+        "_edit",
+        "_first_byte",
+        "_interception",
+        "_request",
+        "_shape",
+        "_started",
+        "_status",
+        "_streaming",
+        "_upstream",
+    )
 
     def __init__(
         self,
         request: web.BaseRequest,
         interception: Interception,
+        upstream: Upstream,
         api: Api,
         shape: ErrorShape,
         *,
         streaming: bool,
         arrived: float,
-        idle_timeout: float,
         edit: ChatUsageEdit | None,
     ) -> None:
         self._request = request
         self._interception = interception
+        self._upstream = upstream
         self._api = api
         self._shape = shape
         self._streaming = streaming
         self._arrived = arrived
-        self._idle_timeout = idle_timeout
         self._edit = edit
         self._status: int | None = None
         self._first_byte: int | None = None
         self._answer: Answer | None = None
         self._started = False
-        self._held = b""
-        self._received = 0
 
-    async def run(self, upstream: Upstream, call: Call) -> web.StreamResponse:
+    async def run(self, call: Call) -> web.StreamResponse:
         """Ask the provider and relay what it says. The interception has ended when this returns."""
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await upstream.send(call.method, call.url, call.headers, call.body)
-            return await self._relay(response, call.url)
+            response = await self._upstream.send(call.method, call.url, call.headers, call.body)
+            return await self._relay(response)
         except UpstreamError as error:
             return await self._refused(error)
         except StoreError as error:
@@ -94,13 +126,13 @@ class Exchange:
                 cut(self._request)
             return error_response(self._shape, 503, "store_unavailable", str(error))
         except ClientGoneError:
-            self._abandon()
+            self._abandon(CLIENT_LEFT)
             return web.Response(status=499)
         except asyncio.CancelledError:
-            self._abandon()
+            self._abandon(CLIENT_LEFT)
             raise
         except BaseException:
-            self._abandon(Outcome(Status.FAILED, "gateway_error", "the gateway failed"))
+            self._abandon(_GATEWAY_FAILED)
             if self._started:
                 cut(self._request)
             raise
@@ -113,73 +145,90 @@ class Exchange:
         self._status = error.status
         message = str(error)
         try:
-            await self._end(Outcome(Status.FAILED, error.kind, message))
+            await self._end(Outcome(Status.FAILED, error.kind, message), [])
         except StoreError as failure:
             return error_response(self._shape, 503, "store_unavailable", str(failure))
         return error_response(self._shape, error.status, error.kind, message)
 
-    async def _relay(self, upstream: aiohttp.ClientResponse, url: str) -> web.StreamResponse:
+    async def _relay(self, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
         self._status = upstream.status
-        content_type = upstream.headers.get("Content-Type", "")
-        encoding = upstream.headers.get("Content-Encoding", "")
-        self._answer = Answer(self._api, upstream.status, content_type, encoding)
+        headers = upstream.headers
+        content_type = headers.get("Content-Type", "").strip().lower()
+        encoding = headers.get("Content-Encoding", "")
+        answer = self._answer = Answer(self._api, upstream.status, content_type, encoding)
         edit = self._edit
-        changed: tuple[str, ...] = ()
-        if edit is not None:
-            changed = edit.begin(upstream.status, content_type, encoding)
-        length = None if changed else _body_length(upstream, self._request.method)
-        response = RelayedResponse(
-            upstream.status, upstream.reason, response_headers(upstream.headers, changed)
-        )
-        if length == 0:
-            facts = self._answer.finish()
-            await self._end(self._answer.outcome(), facts)
+        changed = edit.begin(upstream.status, content_type, encoding) if edit is not None else ()
+        length = None if changed else _body_length(upstream)
+        relayed = response_headers(headers, changed)
+        if length is not None and upstream.content.is_eof():
+            return await self._relay_whole(upstream, answer, relayed)
+        response = RelayedResponse(upstream.status, upstream.reason, relayed)
         self._started = True
-        await response.prepare(self._request)
-        try:
-            await self._pump(upstream, response, length, content_type)
-        except BROKEN as error:
-            await self._broken(error, url)
-            return response
+        await self._sent(response.prepare(self._request))
+        # Without events or a length nothing tells which byte is the last: one is kept back.
+        hold = length is None and not content_type.startswith("text/event-stream")
+        flow = _Flow(answer, response, length, hold)
+        with IdleWatch(self._upstream.idle_timeout, upstream.close) as watch:
+            try:
+                await self._pump(upstream, flow, watch)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                failure = self._upstream.broken(upstream, error, stalled=watch.expired)
+                await self._broken(flow, failure, unread(upstream.content))
+                return response
         if not self._interception.ended:
             # No terminal event and no known length: the end of the bytes is the end.
-            facts = self._answer.finish()
-            await self._end(self._answer.outcome(), facts)
-        rest = self._held + (edit.finish() if edit is not None else b"")
+            facts = answer.finish()
+            await self._end(answer.outcome(), facts)
+        rest = flow.held + edit.finish() if edit is not None else flow.held
         if rest:
             await self._write(response, rest)
-        await response.write_eof()
+        await self._sent(response.write_eof())
         return response
 
-    async def _pump(
-        self,
-        upstream: aiohttp.ClientResponse,
-        response: RelayedResponse,
-        length: int | None,
-        content_type: str,
-    ) -> None:
-        answer = self._answer
-        assert answer is not None
+    async def _relay_whole(
+        self, upstream: aiohttp.ClientResponse, answer: Answer, headers: CIMultiDict[str]
+    ) -> web.StreamResponse:
+        """Relay an answer that came in one piece with its head (or has no body at all)."""
+        body = await upstream.read()
+        self._first_byte = self._elapsed() if body else None
+        facts = answer.feed(body) + answer.finish()
+        await self._end(answer.outcome(), facts)
+        response = WholeResponse(upstream.status, upstream.reason, headers)
+        self._started = True
+        await self._sent(response.prepare(self._request))
+        await self._sent(response.write_eof(body))
+        return response
+
+    async def _pump(self, upstream: aiohttp.ClientResponse, flow: _Flow, watch: IdleWatch) -> None:
+        """Pass chunks on until the provider has sent all."""
+        clock = asyncio.get_running_loop().time
+        readany = upstream.content.readany
+        watch.since = clock()
+        while chunk := await readany():
+            watch.since = None
+            await self._pass_on(flow, chunk)
+            watch.since = clock()
+
+    async def _pass_on(self, flow: _Flow, chunk: bytes) -> None:
+        """Read a chunk, commit the end if it completes the answer, and only then release it."""
         interception = self._interception
-        edit = self._edit
-        # Without events or a length nothing tells which byte is the last: keep one back.
-        hold = length is None and not content_type.startswith("text/event-stream")
-        async for chunk in upstream.content.iter_any():
-            self._received += len(chunk)
-            facts = answer.feed(chunk)
-            if not interception.ended:
-                if answer.ended or self._received == length:
-                    # `finish` first: it may complete what `outcome` then judges.
-                    facts += answer.finish()
-                    await self._end(answer.outcome(), facts)
-                elif facts or (interception.awaits_response_id and answer.response_id):
-                    interception.add(facts, answer.response_id)
-            out = chunk if edit is None else edit.feed(chunk)
-            if hold:
-                out = self._held + out
-                out, self._held = out[:-1], out[-1:]
-            if out:
-                await self._write(response, out)
+        answer = flow.answer
+        flow.received += len(chunk)
+        facts = answer.feed(chunk)
+        if interception.ended:
+            pass
+        elif answer.ended or flow.received == flow.length:
+            # `finish` first: it may complete what `outcome` then judges.
+            facts += answer.finish()
+            await self._end(answer.outcome(), facts)
+        elif facts or (interception.awaits_response_id and answer.response_id):
+            interception.add(facts, answer.response_id)
+        if self._edit is not None:
+            chunk = self._edit.feed(chunk)
+        if flow.hold:
+            chunk, flow.held = flow.held + chunk[:-1], chunk[-1:]
+        if chunk:
+            await self._write(flow.response, chunk)
 
     async def _write(self, response: RelayedResponse, data: bytes) -> None:
         if self._first_byte is None:
@@ -189,20 +238,20 @@ class Exchange:
         except ConnectionError as error:
             raise ClientGoneError from error
 
-    async def _broken(self, error: Exception, url: str) -> None:
+    async def _broken(self, flow: _Flow, failure: UpstreamError, unread_bytes: bytes) -> None:
         """The provider stopped in the middle: the client must see that, and so must the records."""
+        if unread_bytes:
+            await self._pass_on(flow, unread_bytes)
         if not self._interception.ended:
-            assert self._answer is not None
-            failure = broken_answer(url, error, self._idle_timeout)
-            facts = self._answer.finish()
+            facts = flow.answer.finish()
             await self._end(Outcome(Status.FAILED, failure.kind, str(failure)), facts)
         cut(self._request)
 
-    async def _end(self, outcome: Outcome, facts: list[ResponseFact] | None = None) -> None:
+    async def _end(self, outcome: Outcome, facts: list[ResponseFact]) -> None:
         msg_id = self._answer.response_id if self._answer is not None else ""
-        await self._interception.end(self._ending(outcome), facts or (), msg_id)
+        await self._interception.end(self._ending(outcome), facts, msg_id)
 
-    def _abandon(self, outcome: Outcome = CLIENT_LEFT) -> None:
+    def _abandon(self, outcome: Outcome) -> None:
         if self._interception.ended:
             return
         answer = self._answer
@@ -213,18 +262,26 @@ class Exchange:
     def _ending(self, outcome: Outcome) -> Ending:
         elapsed = self._elapsed()
         first = self._first_byte
-        if first is None and self._received:
+        if first is None and self._started:
+            # The first bytes are the last ones, and wait for this very ending.
             first = elapsed
         return Ending(outcome, self._status, elapsed, first, self._streaming)
 
     def _elapsed(self) -> int:
         return round((time.monotonic() - self._arrived) * 1000)
 
+    @staticmethod
+    async def _sent(writing: Awaitable[object]) -> None:
+        try:
+            await writing
+        except ConnectionError as error:
+            raise ClientGoneError from error
 
-def _body_length(upstream: aiohttp.ClientResponse, method: str) -> int | None:
+
+def _body_length(upstream: aiohttp.ClientResponse) -> int | None:
     """How many body bytes will come; None when only their end tells."""
-    if method == "HEAD" or upstream.status in {204, 304}:
+    if upstream.status in {204, 304}:
         return 0
-    if "chunked" in upstream.headers.get("Transfer-Encoding", "").lower():
+    if "Transfer-Encoding" in upstream.headers:
         return None
     return upstream.content_length

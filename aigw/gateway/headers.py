@@ -49,9 +49,7 @@ def request_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
     return CIMultiDict(pair for pair in headers.items() if pair[0].lower() not in dropped)
 
 
-def response_headers(
-    headers: Mapping[str, str], without: Iterable[str] = ()
-) -> CIMultiDict[str]:
+def response_headers(headers: Mapping[str, str], without: Iterable[str] = ()) -> CIMultiDict[str]:
     """The provider's headers for the client; `without` names further ones, in lower case."""
     dropped = HOP_BY_HOP | _named_by_connection(headers)
     if without:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import aiohttp
 from aiohttp import web
 
 from aigw.errors import UpstreamError
 from aigw.gateway.body import BodyTooLargeError, read_body
 from aigw.gateway.credentials import apply_credential
 from aigw.gateway.errors import error_response
-from aigw.gateway.exchange import BROKEN
 from aigw.gateway.headers import request_headers, response_headers
-from aigw.gateway.relay import Limits, too_large
+from aigw.gateway.idle import IdleWatch
+from aigw.gateway.relay import too_large
 from aigw.gateway.response import RelayedResponse, cut
 from aigw.gateway.upstream import Upstream
 from aigw.providers.provider import Provider, Target
@@ -27,13 +28,13 @@ async def pass_through(
     target: Target,
     query: str,
     upstream: Upstream,
-    limits: Limits,
+    body_limit: int,
 ) -> web.StreamResponse:
     """Relay one request, whatever its method, and the answer as it comes."""
     try:
-        body = await read_body(request, limits.body_bytes)
+        body = await read_body(request, body_limit)
     except BodyTooLargeError:
-        return too_large(provider, limits.body_bytes)
+        return too_large(provider, body_limit)
     headers = request_headers(request.headers)
     apply_credential(provider, headers)
     url = provider.base_url + target.path + query
@@ -42,20 +43,29 @@ async def pass_through(
     except UpstreamError as error:
         return error_response(provider.type.error_shape, error.status, error.kind, str(error))
     try:
-        response = RelayedResponse(answer.status, answer.reason, response_headers(answer.headers))
-        await response.prepare(request)
-        try:
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-        except BROKEN as error:
-            if not isinstance(error, ConnectionError):
-                _log.warning("an answer of %s broke off: %s", provider.name, type(error).__name__)
-            cut(request)
-            return response
-        await response.write_eof()
-        return response
-    except asyncio.CancelledError:
-        cut(request)
-        raise
+        return await _relay(request, answer, upstream)
     finally:
         answer.close()
+
+
+async def _relay(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, upstream: Upstream
+) -> web.StreamResponse:
+    response = RelayedResponse(answer.status, answer.reason, response_headers(answer.headers))
+    await response.prepare(request)
+    clock = asyncio.get_running_loop().time
+    with IdleWatch(upstream.idle_timeout, answer.close) as watch:
+        while True:
+            watch.since = clock()
+            try:
+                chunk = await answer.content.readany()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                _log.warning("%s", upstream.broken(answer, error, stalled=watch.expired))
+                cut(request)
+                return response
+            if not chunk:
+                break
+            watch.since = None
+            await response.write(chunk)
+    await response.write_eof()
+    return response

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -29,21 +28,13 @@ UNKNOWN_MODEL = ""
 """Recorded where a request names no model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one request: `body_bytes` protects memory, `idle_seconds` a waiting client."""
-
-    body_bytes: int
-    idle_seconds: float
-
-
 class Relay:
-    """Serves the intercepted routes."""
+    """Serves the intercepted routes. `body_limit` is the longest body accepted, in bytes."""
 
-    def __init__(self, recorder: Recorder, upstream: Upstream, limits: Limits) -> None:
+    def __init__(self, recorder: Recorder, upstream: Upstream, body_limit: int) -> None:
         self._recorder = recorder
         self._upstream = upstream
-        self._limits = limits
+        self._body_limit = body_limit
 
     async def serve(
         self, request: web.BaseRequest, provider: Provider, target: Target, api: Api, query: str
@@ -52,13 +43,15 @@ class Relay:
         arrived = time.monotonic()
         shape = provider.type.error_shape
         try:
-            body = await read_body(request, self._limits.body_bytes)
+            body = await read_body(request, self._body_limit)
         except BodyTooLargeError:
-            return too_large(provider, self._limits.body_bytes)
+            return too_large(provider, self._body_limit)
         encoding = request.headers.get("Content-Encoding", "")
-        plain = await readable_copy(body, encoding, self._limits.body_bytes)
+        plain = await readable_copy(body, encoding, self._body_limit)
         facts = read_request(api, plain)
-        call = Call("POST", provider.base_url + target.path + query, request_headers(request.headers), body)
+        call = Call(
+            "POST", provider.base_url + target.path + query, request_headers(request.headers), body
+        )
         try:
             interception = await self._start(request, provider, target, facts, call)
         except StoreError as error:
@@ -67,14 +60,14 @@ class Relay:
         exchange = Exchange(
             request,
             interception,
+            self._upstream,
             api,
             shape,
             streaming=facts.streaming,
             arrived=arrived,
-            idle_timeout=self._limits.idle_seconds,
             edit=edit,
         )
-        return await exchange.run(self._upstream, call)
+        return await exchange.run(call)
 
     async def _start(
         self,

@@ -10,19 +10,23 @@ class RelayedResponse(web.StreamResponse):
     """A streamed response that adds nothing to the provider's headers but framing."""
 
     def __init__(self, status: int, reason: str | None, headers: CIMultiDict[str]) -> None:
-        super().__init__(status=status, reason=reason)
-        self.headers.extend(headers)
+        super().__init__(status=status, reason=reason, headers=headers)
 
     async def _prepare_headers(self) -> None:
         # aiohttp fills in Content-Type, Date and Server where they are absent; absent they stay.
+        headers = self.headers
         absent = [
-            name
-            for name in (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.SERVER)
-            if name not in self.headers
+            name for name in (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.SERVER) if name not in headers
         ]
         await super()._prepare_headers()
         for name in absent:
-            self.headers.popall(name, None)
+            headers.popall(name, None)
+
+
+class WholeResponse(RelayedResponse):
+    """One whose body is there already: head and body leave in one write."""
+
+    _send_headers_immediately = False
 
 
 def cut(request: web.BaseRequest) -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aigw.gateway.errors import error_response
 from aigw.gateway.origin import refusal
 from aigw.gateway.passthrough import pass_through
-from aigw.gateway.relay import Limits, Relay
+from aigw.gateway.relay import Relay
 from aigw.gateway.upstream import Upstream
 from aigw.providers.provider import ErrorShape, Provider, Target, find_target
 from aigw.telemetry.metrics import Metrics
@@ -37,14 +37,14 @@ class Server:
         providers: Mapping[str, Provider],
         relay: Relay,
         upstream: Upstream,
-        limits: Limits,
+        body_limit: int,
         pages: LocalPages,
         metrics: Metrics,
     ) -> None:
         self._providers = providers
         self._relay = relay
         self._upstream = upstream
-        self._limits = limits
+        self._body_limit = body_limit
         self._pages = pages
         self._metrics = metrics
 
@@ -95,7 +95,7 @@ class Server:
         if target.api is None:
             self._metrics.passed_through(provider.name, target.pattern, request.method)
             return await pass_through(
-                request, provider, target, query, self._upstream, self._limits
+                request, provider, target, query, self._upstream, self._body_limit
             )
         if request.method != "POST":
             return _wrong_method(request, target, shape)

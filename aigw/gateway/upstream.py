@@ -6,12 +6,14 @@ import asyncio
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import truststore
+from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -25,12 +27,42 @@ HEADER_LIMIT = 128 * 1024
 """The longest header line accepted from providers and clients. aiohttp's own 8 KiB is less than
 some agents send; nginx and node allow 8 to 32 KiB in practice, a gateway must not be the tightest."""
 
+READ_BUFFER = 256 * 1024
+"""How far an answer may be read ahead of a slow client, times two: enough to keep the connection
+busy, small enough for a thousand slow clients."""
+
 KEEPALIVE_SECONDS = 30.0
 """How long an idle upstream connection is kept: less than the 60 s and more of common servers, so
 that it is rarely the server that closes first."""
 
 # Everything aiohttp would add by itself: the provider sees the client's headers only.
 _NO_AUTO_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+
+class _Attempt:
+    """One try of a request: whether its connection had served another one before."""
+
+    __slots__ = ("reused",)
+
+    def __init__(self) -> None:
+        self.reused = False
+
+
+_attempt: ContextVar[_Attempt] = ContextVar("attempt")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes in the running attempt whether the connection it got is a used one.
+
+    aiohttp's tracing would tell as well, but costs some ten coroutines a request.
+    """
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        connection = await super().connect(*args, **kwargs)
+        protocol: Any = connection.protocol
+        _attempt.get().reused = getattr(protocol, "aigw_used", False)
+        protocol.aigw_used = True
+        return connection
 
 
 class Upstream:
@@ -42,13 +74,10 @@ class Upstream:
     """
 
     def __init__(self, connect_timeout: float, idle_timeout: float) -> None:
+        self.idle_timeout = idle_timeout
         self._connect_timeout = connect_timeout
-        self._idle_timeout = idle_timeout
-        self._proxies: dict[str, str | None] = {}
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=0,
                 ssl=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
                 keepalive_timeout=KEEPALIVE_SECONDS,
@@ -57,13 +86,11 @@ class Upstream:
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_NO_AUTO_HEADERS,
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=connect_timeout, sock_read=idle_timeout
-            ),
-            trace_configs=[trace],
+            # Reading has its own limit (IdleWatch): aiohttp's sets a timer for every chunk.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
             max_line_size=HEADER_LIMIT,
             max_field_size=HEADER_LIMIT,
-            read_bufsize=128 * 1024,
+            read_bufsize=READ_BUFFER,
         )
 
     async def send(
@@ -77,62 +104,73 @@ class Upstream:
         Raises:
             UpstreamError: there is no answer; its message names the host but no secret.
         """
-        note = SimpleNamespace(reused=False)
+        attempt = _Attempt()
+        _attempt.set(attempt)
         try:
-            return await self._send(method, url, headers, body, note)
+            return await self._send(method, url, headers, body)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if not note.reused or _answer_had_begun(error) or _never_connected(error):
-                raise _translate(url, error, self._connect_timeout, self._idle_timeout) from error
+            if not attempt.reused or _answer_had_begun(error) or _never_connected(error):
+                raise self._translate(url, error) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translate(url, error, self._connect_timeout, self._idle_timeout) from error
+            raise self._translate(url, error) from error
         try:
-            return await self._send(method, url, headers, body, note)
+            return await self._send(method, url, headers, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translate(url, error, self._connect_timeout, self._idle_timeout) from error
+            raise self._translate(url, error) from error
 
     async def _send(
-        self, method: str, url: str, headers: CIMultiDict[str], body: bytes, note: SimpleNamespace
+        self, method: str, url: str, headers: CIMultiDict[str], body: bytes
     ) -> aiohttp.ClientResponse:
+        target, proxy = _destination(url)
         data: Any = body or None
         if len(body) > LARGE_BODY:
             headers["Content-Length"] = str(len(body))
             data = _pieces(body)
-        return await self._session.request(
-            method,
-            URL(url, encoded=True),
-            headers=headers,
-            data=data,
-            allow_redirects=False,
-            proxy=self._proxy(url),
-            trace_request_ctx=note,
-        )
+        async with asyncio.timeout(self.idle_timeout or None):
+            return await self._session.request(
+                method, target, headers=headers, data=data, allow_redirects=False, proxy=proxy
+            )
 
-    def _proxy(self, url: str) -> str | None:
-        """The proxy for a URL, by HTTP(S)_PROXY and NO_PROXY, looked up once per origin.
+    def broken(
+        self, answer: aiohttp.ClientResponse, error: Exception, *, stalled: bool
+    ) -> UpstreamError:
+        """The error of an answer that broke off, or `stalled`, after it had begun."""
+        return self._translate(str(answer.url), TimeoutError() if stalled else error)
 
-        aiohttp's own `trust_env` also reads ~/.netrc and would add credentials from it.
-        """
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if origin not in self._proxies:
-            proxy = urllib.request.getproxies().get(parts.scheme)
-            bypass = urllib.request.proxy_bypass(parts.netloc)
-            self._proxies[origin] = None if bypass else proxy
-        return self._proxies[origin]
+    def _translate(self, url: str, error: Exception) -> UpstreamError:
+        return _translate(url, error, self._connect_timeout, self.idle_timeout)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
 
 
-async def _note_reuse(_session: object, context: Any, _params: object) -> None:
-    context.trace_request_ctx.reused = True
+@lru_cache(maxsize=256)  # the few URLs without variable parts; bounded because paths vary
+def _destination(url: str) -> tuple[URL, str | None]:
+    """The URL as it stands, and its proxy by HTTP(S)_PROXY and NO_PROXY.
+
+    aiohttp's own `trust_env` also reads ~/.netrc and would add credentials from it.
+    """
+    target = URL(url, encoded=True)
+    authority = target.raw_authority
+    proxy = None
+    if not urllib.request.proxy_bypass(authority):
+        proxy = urllib.request.getproxies().get(target.scheme)
+    return target, proxy
 
 
 async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
     view = memoryview(body)
     for start in range(0, len(view), LARGE_BODY):
         yield view[start : start + LARGE_BODY]
+
+
+def unread(content: aiohttp.StreamReader) -> bytes:
+    """What had arrived when reading failed: aiohttp raises the error before it hands that out."""
+    try:
+        return content._read_nowait(-1)  # noqa: SLF001 (there is no other way to it)
+    except Exception:  # noqa: BLE001 (nothing left, or a later aiohttp keeps it elsewhere)
+        return b""
 
 
 def _answer_had_begun(error: Exception) -> bool:
@@ -144,11 +182,6 @@ def _never_connected(error: Exception) -> bool:
     return isinstance(error, aiohttp.ClientConnectorError)
 
 
-def broken_answer(url: str, error: Exception, idle_timeout: float) -> UpstreamError:
-    """The error of an answer that broke off or stalled after it had begun."""
-    return _translate(url, error, 0.0, idle_timeout)
-
-
 def _translate(
     url: str, error: Exception, connect_timeout: float, idle_timeout: float
 ) -> UpstreamError:
@@ -157,7 +190,7 @@ def _translate(
         return UpstreamError(
             504, "upstream_timeout", f"no connection to {host} within {connect_timeout:g} seconds"
         )
-    if isinstance(error, asyncio.TimeoutError):
+    if isinstance(error, TimeoutError):
         return UpstreamError(
             504, "upstream_timeout", f"{host} sent nothing for {idle_timeout:g} seconds"
         )
@@ -172,7 +205,9 @@ def _translate(
             502, "upstream_proxy", f"the HTTP proxy on the way to {host} failed: {_cause(error)}"
         )
     if isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamError(502, "upstream_unreachable", f"cannot connect to {host}: {_cause(error)}")
+        return UpstreamError(
+            502, "upstream_unreachable", f"cannot connect to {host}: {_cause(error)}"
+        )
     if isinstance(error, aiohttp.ClientResponseError):
         return UpstreamError(
             502, "upstream_invalid", f"{host} sent something that is not a valid HTTP answer"

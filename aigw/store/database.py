@@ -10,8 +10,9 @@ from pathlib import Path
 from aigw.errors import StoreError
 from aigw.store.schema import migrate
 
-BUSY_MILLISECONDS = 1_000
-"""How long SQLite itself waits for a lock before the writer's own retries take over."""
+OPENING_SECONDS = 5.0
+"""How long opening waits for another program's lock. Afterwards SQLite itself waits for none: the
+writer commits on the event loop, and its thread does the waiting."""
 
 OLDEST_SQLITE = (3, 35, 0)
 """UPDATE ... FROM came with 3.33, the planner fixes for it with 3.35."""
@@ -35,7 +36,7 @@ def open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(
             path,
-            timeout=BUSY_MILLISECONDS / 1000,
+            timeout=OPENING_SECONDS,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=512,
@@ -48,12 +49,15 @@ def open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
         connection.execute("PRAGMA temp_store = MEMORY")
         migrate(connection)
         connection.execute("UPDATE meta SET value = value WHERE key = 'next_seq'")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoint.py does it
+        connection.execute("PRAGMA busy_timeout = 0")
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
         raise StoreError(_explain(path, error)) from error
     except StoreError:
-        connection.close()
+        if connection is not None:
+            connection.close()
         raise
     return connection
 

@@ -6,11 +6,13 @@ text. SQLite's LIKE folds ASCII letters only, which is what these names are made
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aigw.records import RecordType
+
+if TYPE_CHECKING:
+    import sqlite3
 
 Condition: TypeAlias = tuple[str, list[Any]]
 """SQL over the alias `i` of `interceptions`, and its parameters."""

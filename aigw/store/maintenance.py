@@ -49,5 +49,3 @@ async def prune_once(writer: Writer, retention: timedelta) -> int:
     while total and await writer.call(release_space):
         await asyncio.sleep(PAUSE_SECONDS)
     return total
-
-

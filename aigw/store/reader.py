@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aigw.errors import StoreError
 from aigw.store.schema import SCHEMA_VERSION, check_version, schema_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 BUSY_SECONDS = 5.0
 """How long a reader waits where SQLite wants a lock even in WAL mode: at recovery after a crash."""
@@ -21,7 +24,7 @@ CACHE_KIB = 32_768
 """The page cache of one reader. Reports over many rows profit; the default of 2 MB thrashes."""
 
 
-class NoDatabase(StoreError):
+class NoDatabase(StoreError):  # noqa: N818 (a state more than an error, as NotRunning)
     """There is no database here, or nothing has been made in it yet."""
 
 
@@ -42,6 +45,8 @@ def open_reader(path: Path) -> sqlite3.Connection:
             f"there is no database at {path}. The daemon makes it: run "
             "`aigw serve --aibridge-enabled`, or name another database with --db."
         )
+    if not path.is_file():
+        raise StoreError(f"cannot open {path}: it is not a file.")
     with translated(path):
         connection = _connect(path)
         try:
@@ -116,18 +121,28 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
     raise NoDatabase(f"{path} is empty: no daemon has used it yet.")
 
 
+_EXPLAINED = (
+    ("not a database", "{path} is not a SQLite database. Name aigw's database with --db."),
+    (
+        "malformed",
+        "{path} is damaged ({text}). Restore a copy, or move it away and start anew.",
+    ),
+    ("locked", "{path} is locked by another program. Try again, or close what holds it."),
+    (
+        "unable to open",
+        "cannot open {path}: it may not be read, or its folder may not be written.",
+    ),
+    ("readonly", "cannot write {path}: it is read-only for this user."),
+    (
+        "no such module: fts5",
+        "this Python's SQLite lacks FTS5, which aigw needs. Use another Python build.",
+    ),
+)
+
+
 def _explanation(path: Path, error: sqlite3.Error) -> str:
     text = str(error)
-    if "not a database" in text:
-        return f"{path} is not a SQLite database. Name aigw's database with --db."
-    if "malformed" in text or "corrupt" in text:
-        return f"{path} is damaged ({text}). Restore a copy, or move it away and start anew."
-    if "locked" in text or "busy" in text:
-        return f"{path} is locked by another program. Try again, or close what holds it."
-    if "unable to open" in text:
-        return f"cannot open {path}: not a readable file, or its folder may not be written."
-    if "readonly" in text:
-        return f"cannot write {path}: it is read-only for this user."
-    if "no such module: fts5" in text:
-        return "this Python's SQLite lacks FTS5, which aigw needs. Use another Python build."
+    for part, explained in _EXPLAINED:
+        if part in text:
+            return explained.format(path=path, text=text)
     return f"cannot read {path}: {text}"

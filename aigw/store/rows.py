@@ -133,7 +133,9 @@ def _close(count: int) -> str:
     values = ",".join([row] * count)
     # VALUES as a table names its columns column1, column2, ...
     assignments = ", ".join(f"{c} = v.column{i}" for i, c in enumerate(_END_COLUMNS, start=2))
-    return f"UPDATE interceptions SET {assignments} FROM (VALUES {values}) AS v WHERE seq = v.column1"  # noqa: S608
+    return (
+        f"UPDATE interceptions SET {assignments} FROM (VALUES {values}) AS v WHERE seq = v.column1"  # noqa: S608
+    )
 
 
 def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:

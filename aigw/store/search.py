@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from aigw.store.schema import SEARCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 INDEXED_SEQ = "indexed_seq"
 
@@ -52,7 +55,7 @@ def index_batch(connection: sqlite3.Connection, limit: int) -> int:
     connection.execute("BEGIN IMMEDIATE")
     try:
         cursor = connection.execute(
-            f"INSERT INTO search (rowid, text) {_NEXT}",  # noqa: S608
+            f"INSERT INTO search (rowid, text) {_NEXT}",
             (indexed_seq(connection), limit),
         )
         count = cursor.rowcount
@@ -112,12 +115,9 @@ class TextMatch:
     Every method sees one state of the database when the caller holds a read transaction open.
     """
 
-    def __init__(self, connection: sqlite3.Connection, text: str) -> None:
-        """Raises:
-        ValueError: there is no word in the text.
-        """
+    def __init__(self, connection: sqlite3.Connection, expression: str) -> None:
         self._connection = connection
-        self._expression = match_expression(text)
+        self._expression = expression
 
     def before(self, seq: int) -> Iterator[list[int]]:
         """Chunks of matching seqs below `seq`, falling."""
@@ -149,13 +149,14 @@ class TextMatch:
     def _recent(self, low: int, high: int) -> list[int]:
         """Matches between the two, both exclusive, that the index does not have yet."""
         rows = self._connection.execute(_BETWEEN, (low, high))
-        return list(_matching(rows, self._expression))
+        return matching(rows, self._expression)
 
 
-def _matching(rows: Iterable[tuple[int, str]], expression: str) -> Iterator[int]:
+def matching(rows: Iterable[tuple[int, str]], expression: str) -> list[int]:
+    """Which of the (seq, text) match, in order: the same answer as the index gives, without it."""
     first = next(iter(rows), None)
     if first is None:
-        return
+        return []
     scratch = sqlite3.connect(":memory:")
     try:
         scratch.execute(
@@ -167,6 +168,6 @@ def _matching(rows: Iterable[tuple[int, str]], expression: str) -> Iterator[int]
         found = scratch.execute(
             "SELECT rowid FROM search WHERE search MATCH ? ORDER BY rowid", (expression,)
         )
-        yield from (row[0] for row in found)
+        return [row[0] for row in found]
     finally:
         scratch.close()

@@ -5,8 +5,7 @@ The opposite of `rows`: a record read back gives exactly the `log_object` that i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,7 +21,11 @@ from aigw.records import (
     ToolResult,
     ToolUsage,
 )
-from aigw.store.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aigw.store.rows import Row
 
 _decode = msgspec.json.Decoder().decode
 

@@ -13,6 +13,7 @@ class Transaction:
     """Writes batches on the one writing connection and hands out `seq` in commit order."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self.records_written = 0
         self._connection = connection
         found = connection.execute("SELECT value FROM meta WHERE key = 'next_seq'").fetchone()
         self._next: int = found[0] if found else 1
@@ -43,6 +44,7 @@ class Transaction:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        self.records_written += len(records)
         self._open.update(opened)
         for record in records:
             if type(record) is InterceptionEnd:
@@ -62,7 +64,9 @@ class Transaction:
                 opened[record.interception_id] = seq
                 tables["interceptions"].append(rows.start_row(seq, record))
             else:
-                parent = opened.get(record.interception_id) or self._open.get(record.interception_id)
+                parent = opened.get(record.interception_id) or self._open.get(
+                    record.interception_id
+                )
                 if parent is None:
                     # Its start was never stored (fail open): there is nothing to attach it to.
                     continue

@@ -155,7 +155,9 @@ def _handler(target: str) -> logging.Handler:
         # Lines hold prompts: nobody else may read them.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
         # Notices when a log rotation moved the file away, and begins a new one.
-        return logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+        return logging.handlers.WatchedFileHandler(
+            path, encoding="utf-8", errors="backslashreplace"
+        )
     except OSError as error:
         raise ConfigError(f"cannot write the log {target}: {error.strerror}") from error
 

@@ -54,17 +54,35 @@ class BoundedLabel:
         return value
 
 
+class _Series:
+    """The bound series of one kind of interception: looking labels up costs more than counting."""
+
+    __slots__ = ("duration", "ended", "prompts", "running", "tokens", "tools")
+
+    def __init__(self, duration: Histogram, running: Gauge, prompts: Counter) -> None:
+        self.duration = duration
+        self.running = running
+        self.prompts = prompts
+        self.ended: dict[str, Counter] = {}
+        self.tokens: dict[str, Counter] = {}
+        self.tools: dict[str, Counter] = {}
+
+
+_Key = tuple[str, str, str, str, str]
+
+
 class Metrics:
     """Counts what the recorder tells of (it is a `recorder.Observer`) and what is passed through."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types only a part
         self.registry = registry = CollectorRegistry()
         self.in_flight = 0
         self._model = BoundedLabel()
         self._tool = BoundedLabel()
         self._client = BoundedLabel()
         self._initiator = BoundedLabel()
+        self._series: dict[_Key, _Series] = {}
         who = ["provider", "model", "initiator_id", "client"]
 
         def counter(name: str, text: str, labels: list[str]) -> Counter:
@@ -102,47 +120,75 @@ class Metrics:
     def started(self, start: InterceptionStart) -> None:
         """An interception begins."""
         self.in_flight += 1
-        self._running.labels(start.provider_name, self._model(start.model), start.route).inc()
+        self._of(start)[1].running.inc()
 
     def recorded(self, start: InterceptionStart, records: Sequence[Record]) -> None:
         """An interception yielded records."""
-        provider, model, initiator, client = self._who(start)
+        key, series = self._of(start)
         for record in records:
-            if isinstance(record, PromptUsage):
-                self._prompts.labels(provider, model, initiator, client).inc()
-            elif isinstance(record, TokenUsage):
-                for kind, count in (
-                    ("input", record.input_tokens),
-                    ("output", record.output_tokens),
-                    ("cache_read_input_tokens", record.cache_read_input_tokens),
-                    ("cache_write_input_tokens", record.cache_write_input_tokens),
-                ):
-                    if count:
-                        self._tokens.labels(provider, model, kind, initiator, client).inc(count)
-            elif isinstance(record, ToolUsage):
-                self._tools.labels(provider, model, self._tool(record.tool)).inc()
+            kind = type(record)
+            if kind is PromptUsage:
+                series.prompts.inc()
+            elif kind is TokenUsage:
+                assert isinstance(record, TokenUsage)
+                self._count_tokens(key, series, record)
+            elif kind is ToolUsage:
+                assert isinstance(record, ToolUsage)
+                name = self._tool(record.tool)
+                if name not in series.tools:
+                    series.tools[name] = self._tools.labels(key[0], key[1], name)
+                series.tools[name].inc()
 
     def ended(self, start: InterceptionStart, end: InterceptionEnd) -> None:
         """An interception is over."""
         self.in_flight -= 1
-        provider, model, initiator, client = self._who(start)
-        self._running.labels(provider, model, start.route).dec()
-        self._interceptions.labels(
-            provider, model, end.status.value, start.route, "POST", initiator, client
-        ).inc()
-        self._duration.labels(provider, model).observe(end.duration_ms / 1000)
+        key, series = self._of(start)
+        series.running.dec()
+        status = end.status.value
+        if status not in series.ended:
+            provider, model, route, initiator, client = key
+            series.ended[status] = self._interceptions.labels(
+                provider, model, status, route, "POST", initiator, client
+            )
+        series.ended[status].inc()
+        series.duration.observe(end.duration_ms / 1000)
 
     def passed_through(self, provider: str, pattern: str, method: str) -> None:
         """A request was relayed without a record; `pattern` is the route's, never a raw path."""
         self._passed.labels(provider, pattern, method if method in _METHODS else OTHER).inc()
 
-    def _who(self, start: InterceptionStart) -> tuple[str, str, str, str]:
-        return (
+    def _count_tokens(self, key: _Key, series: _Series, record: TokenUsage) -> None:
+        for kind, count in (
+            ("input", record.input_tokens),
+            ("output", record.output_tokens),
+            ("cache_read_input_tokens", record.cache_read_input_tokens),
+            ("cache_write_input_tokens", record.cache_write_input_tokens),
+        ):
+            if count:
+                if kind not in series.tokens:
+                    provider, model, _, initiator, client = key
+                    series.tokens[kind] = self._tokens.labels(
+                        provider, model, kind, initiator, client
+                    )
+                series.tokens[kind].inc(count)
+
+    def _of(self, start: InterceptionStart) -> tuple[_Key, _Series]:
+        key = (
             start.provider_name,
             self._model(start.model),
+            start.route,
             self._initiator(start.initiator_id),
             self._client(start.client),
         )
+        series = self._series.get(key)
+        if series is None:
+            provider, model, route, initiator, client = key
+            series = self._series[key] = _Series(
+                self._duration.labels(provider, model),
+                self._running.labels(provider, model, route),
+                self._prompts.labels(provider, model, initiator, client),
+            )
+        return key, series
 
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from aigw.wire import chat_completions, messages, responses
 from aigw.wire.errors import ErrorReader
-from aigw.wire.facts import Outcome, RequestFacts, RequestReader, ResponseFact, ResponseReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aigw.wire.facts import Outcome, RequestFacts, RequestReader, ResponseFact, ResponseReader
 
 _FIRST_ERROR_STATUS = 300
 """Redirects are relayed, not followed: to the record they are an answer that failed."""

@@ -7,7 +7,7 @@ calls without an index, tool calls and `finish_reason` in one chunk.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,7 +25,9 @@ from aigw.wire.lenient import (
     list_of,
     text_of,
 )
-from aigw.wire.sse import SseEvent
+
+if TYPE_CHECKING:
+    from aigw.wire.sse import SseEvent
 
 __all__ = ["ChatJson", "ChatStream", "read_request"]
 
@@ -87,9 +89,7 @@ class _OpenChoice:
     def release(self, facts: list[ResponseFact]) -> None:
         if self.thoughts:
             facts.append(ThoughtFact(clean("".join(self.thoughts)), "reasoning_content"))
-        for call in self.calls:
-            if call.name:
-                facts.append(call.fact())
+        facts.extend(call.fact() for call in self.calls if call.name)
         self.thoughts.clear()
         self.calls.clear()
 
@@ -222,8 +222,9 @@ def _input_text(text: str, custom: bool) -> str:
 
 
 def _usage_fact(usage: dict[str, Any]) -> UsageFact:
-    """The figures of a usage object; `prompt_tokens` includes what was read from and written to the
-    cache, `input_tokens` does not.
+    """The figures of a usage object.
+
+    `prompt_tokens` includes what was read from and written to the cache, `input_tokens` does not.
     """
     prompt = dict_of(usage.get("prompt_tokens_details"))
     completion = dict_of(usage.get("completion_tokens_details"))

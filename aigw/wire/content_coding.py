@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import brotli
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -24,6 +26,7 @@ OUTPUT_LIMIT = 256 * 1024 * 1024
 _CHUNK = 256 * 1024
 """Bytes decompressed at a time, so that the limit is seen before the memory is taken."""
 
+_ZLIB_HEADER = 2
 _CODINGS_LIMIT = 4
 """No one stacks more than two; each further one multiplies what a bomb can do."""
 
@@ -151,12 +154,10 @@ class _Deflate:
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._stream is None:
             self._start += data
-            if len(self._start) < 2:
+            if len(self._start) < _ZLIB_HEADER:
                 return
             data, self._start = self._start, b""
-            # RFC 1950, section 2.2: method 8, and the header is a multiple of 31.
-            is_zlib = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
-            self._stream = zlib.decompressobj(wbits=15 if is_zlib else -15)
+            self._stream = zlib.decompressobj(wbits=15 if _is_zlib(data) else -15)
         if self._stream.eof:
             raise zlib.error("data after the end of the stream")
         yield from _inflate(self._stream, data)
@@ -165,6 +166,11 @@ class _Deflate:
 
     def is_whole(self) -> bool:
         return self._stream is not None and self._stream.eof
+
+
+def _is_zlib(data: bytes) -> bool:
+    """RFC 1950, section 2.2: the method is 8, and the header a multiple of 31."""
+    return data[0] & 0x0F == zlib.DEFLATED and (data[0] << 8 | data[1]) % 31 == 0
 
 
 def _inflate(stream: zlib._Decompress, data: bytes) -> Iterator[bytes]:
@@ -189,7 +195,7 @@ class _Brotli:
             if piece:
                 yield piece
             data = b""
-            if self._stream.is_finished() or self._stream.can_accept_more_data():
+            if self._stream.is_finished() or not piece:
                 return
 
     def is_whole(self) -> bool:

@@ -44,7 +44,7 @@ class RequestFacts(msgspec.Struct, kw_only=True):
 
 
 class UsageFact(msgspec.Struct, frozen=True, gc=False):
-    """Final token counts of one response. `extra` has the further kinds under the reference's names."""
+    """Final token counts of one response. `extra`: further kinds, under the reference's names."""
 
     input_tokens: int
     output_tokens: int
@@ -97,9 +97,10 @@ class ResponseReader(Protocol):
 
     @property
     def ended(self) -> bool:
-        """True once the bytes fed so far hold the whole terminal event (or the whole JSON document).
+        """True once the bytes fed so far hold the whole terminal event.
 
         Never True early: the relay holds back what completes the answer until all is committed.
+        For a JSON document it stays False until `finish`: the relay holds back its last bytes.
         """
 
     def feed(self, data: bytes) -> list[ResponseFact]:

@@ -12,9 +12,12 @@ import json
 import math
 import types
 from functools import cache
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, get_args, get_origin
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_COUNT = 2**63 - 1
 """SQLite's largest integer: counts are clamped to it."""
@@ -100,22 +103,25 @@ def _filled(kind: type[T], value: dict[str, Any]) -> T:
 
 def _fit(value: Any, hint: Any) -> Any:
     """The value as the type hint wants it, or `_UNFIT`."""
-    origin = get_origin(hint)
     if hint is Any:
         return value
     if hint is msgspec.Raw:
         return msgspec.Raw(json.dumps(value).encode())
+    origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        fits = (_fit(value, option) for option in get_args(hint))
-        return next((fit for fit in fits if fit is not _UNFIT), _UNFIT)
+        fits = _fits((value, option) for option in get_args(hint))
+        return fits[0] if fits else _UNFIT
     if origin is list:
-        if not isinstance(value, list):
-            return _UNFIT
-        items = (_fit(item, get_args(hint)[0]) for item in value)
-        return [item for item in items if item is not _UNFIT]
-    if issubclass(hint, msgspec.Struct):
-        return _filled(hint, value) if isinstance(value, dict) else _UNFIT
+        items = value if isinstance(value, list) else None
+        return _UNFIT if items is None else _fits((item, get_args(hint)[0]) for item in items)
+    if isinstance(value, dict) and issubclass(hint, msgspec.Struct):
+        return _filled(hint, value)
     return value if isinstance(value, hint) else _UNFIT
+
+
+def _fits(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
+    fits = (_fit(value, hint) for value, hint in pairs)
+    return [fit for fit in fits if fit is not _UNFIT]
 
 
 def clean(text: str) -> str:
@@ -184,7 +190,7 @@ def _is_json(text: str) -> bool:
 
 
 def _is_json_to_python(text: str) -> bool:
-    """Lone surrogate escapes are JSON to the standard library, not to msgspec; NaN is to neither."""
+    """Lone surrogate escapes are JSON to the standard library, not to msgspec. NaN is no JSON."""
     try:
         json.loads(text, parse_int=_integer, parse_constant=_refuse)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Where the members of a JSON object lie in its bytes, for edits that splice and rewrite nothing else.
+"""Where the members of a JSON object lie in its bytes, for edits that rewrite nothing else.
 
 Only for text that a real parser has accepted: the scan trusts that it is JSON.
 """
@@ -11,12 +11,12 @@ from typing import NamedTuple
 import msgspec
 
 # A string in one piece, or one byte of structure. Everything between them is literals and space.
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|([{}\[\],:])', re.DOTALL)
 _SPACE = b" \t\r\n"
 
 
 class Member(NamedTuple):
-    """One member: its decoded key, where the key begins, and the span of the value without space."""
+    """One member: its decoded key, where that begins, and the span of the value without space."""
 
     key: str
     start: int
@@ -35,21 +35,22 @@ def members(text: bytes, start: int) -> list[Member]:
     key: re.Match[bytes] | None = None
     value_start = -1
     for token in _TOKEN.finditer(text, start):
-        first = text[token.start()]
-        if first in b"{[":
+        mark = token[1]
+        if mark is None:
+            if depth == 1 and key is None:
+                key = token
+        elif mark in b"{[":
             depth += 1
-        elif depth == 1 and first in b",}":
+        elif depth == 1 and mark in b",}":
             if key is not None and value_start >= 0:
                 found.append(_member(text, key, value_start, token.start()))
             key, value_start = None, -1
-            if first == 0x7D:
+            if mark == b"}":
                 return found
-        elif first in b"}]":
+        elif mark in b"}]":
             depth -= 1
-        elif depth == 1 and first == 0x3A:
+        elif depth == 1 and mark == b":":
             value_start = token.end()
-        elif depth == 1 and first == 0x22 and key is None:
-            key = token
     raise ValueError("no whole JSON object")
 
 

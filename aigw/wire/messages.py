@@ -5,7 +5,7 @@ Wire format: platform.claude.com docs, "Messages" and "Streaming Messages".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,7 +22,9 @@ from aigw.wire.lenient import (
     text_of,
 )
 from aigw.wire.messages_request import read_request
-from aigw.wire.sse import SseEvent
+
+if TYPE_CHECKING:
+    from aigw.wire.sse import SseEvent
 
 __all__ = ["MessagesJson", "MessagesStream", "read_request"]
 
@@ -92,6 +94,14 @@ class MessagesStream(StreamReader):
                 self._end(failure(event.data.decode("utf-8", "replace")), facts)
             return
         kind = found.type if isinstance(found.type, str) else event.event
+        if kind == "error" or event.event == "error":
+            self._end(failure(found.error), facts)
+        elif kind == "message_stop":
+            self._end(COMPLETED, facts)
+        else:
+            self._take(kind, found, facts)
+
+    def _take(self, kind: str, found: _Event, facts: list[ResponseFact]) -> None:
         if kind == "content_block_delta":
             self._add_delta(found)
         elif kind == "content_block_start":
@@ -103,10 +113,6 @@ class MessagesStream(StreamReader):
             _lay_over(self._usage, found.message.usage)
         elif kind == "message_delta":
             _lay_over(self._usage, found.usage)
-        elif kind == "message_stop":
-            self._end(COMPLETED, facts)
-        elif kind == "error" or event.event == "error":
-            self._end(failure(found.error), facts)
 
     def _open_block(self, event: _Event) -> None:
         block = event.content_block
@@ -165,7 +171,7 @@ def _is_tool_use(block: _Block) -> bool:
 
 
 def _add_block(block: _Block, streamed: str, facts: list[ResponseFact]) -> None:
-    """Append a finished block's fact. `streamed` is its thinking, or its input where it came in parts.
+    """Append a finished block's fact. `streamed`: its thinking, or its input if that came in parts.
 
     Redacted thinking has another block type, and an empty thought is none.
     """

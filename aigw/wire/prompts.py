@@ -117,7 +117,7 @@ def tool_result(call_id: Any, content: Any, *, is_error: bool = False) -> ToolRe
 
 
 def content_text(content: Any) -> str:
-    """A tool result's content as text: parts joined by newlines, `[image]` and such for the rest."""
+    """A tool result's content as text: parts joined by newlines, `[image]` for what is no text."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

@@ -5,7 +5,7 @@ Wire format: platform.openai.com API reference, "Responses" and its streaming ev
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,7 +16,9 @@ from aigw.wire.facts import Outcome, ResponseFact
 from aigw.wire.lenient import Shape, dict_of, list_of, text_of
 from aigw.wire.responses_items import add_item, usage_fact
 from aigw.wire.responses_request import read_request
-from aigw.wire.sse import SseEvent
+
+if TYPE_CHECKING:
+    from aigw.wire.sse import SseEvent
 
 __all__ = ["ResponsesJson", "ResponsesStream", "read_request"]
 

@@ -60,8 +60,10 @@ def _input(kind: str, item: dict[str, Any]) -> str:
 
 
 def usage_fact(usage: dict[str, Any]) -> UsageFact:
-    """The figures of a usage object; the API's `input_tokens` includes what was read from and
-    written to the cache, the fact's does not.
+    """The figures of a usage object.
+
+    The API's `input_tokens` includes what was read from and written to the cache; the fact's does
+    not.
     """
     details = dict_of(usage.get("input_tokens_details"))
     cached = count_of(details.get("cached_tokens")) or 0

@@ -95,7 +95,7 @@ def _new_input(given: str | list[msgspec.Raw] | None) -> NewInput:
 
 
 def _add_item(new: NewInput, item: _Item) -> bool:
-    """Take in one item; False when it is the model's: all of the client's new ones are then read."""
+    """Take in one item; False when it is the model's: the client's new ones are then all read."""
     kind = item.type if isinstance(item.type, str) else ""
     if kind.endswith("_call_output") or kind in _RESULT_TYPES:
         new.add_result(_result(item))

@@ -5,7 +5,6 @@ Bytes are inserted or replaced in place; nothing else of the body changes.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -15,9 +14,6 @@ from aigw.wire.members import Member, members
 _KEY = "stream_options"
 _ASK = b'"include_usage":true'
 _OPTIONS = b'"stream_options":{' + _ASK + b"}"
-
-# A letter or underscore written as an escape: the key could be spelled with one.
-_ESCAPED_NAME = re.compile(rb"\\u00(?:5[fF]|[67])")
 
 
 class _Options(msgspec.Struct, gc=False):
@@ -41,21 +37,13 @@ def ask_for_usage(body: bytes) -> bytes | None:
     if body[start : start + 1] != b"{":
         return None
     try:
-        if _may_have_options(body) and _BODY.decode(body).stream_options is not msgspec.UNSET:
-            edited = _edit_options(body, start)
-        else:
-            edited = _insert(body, start, _OPTIONS)
-        # Also the proof that the body was JSON before the insertion.
+        if _BODY.decode(body).stream_options is msgspec.UNSET:
+            return _insert(body, start, _OPTIONS)
+        edited = _edit_options(body, start)
         options = None if edited is None else _BODY.decode(edited).stream_options
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         return None
     return edited if isinstance(options, _Options) and options.include_usage is True else None
-
-
-def _may_have_options(body: bytes) -> bool:
-    if b"stream_options" in body:
-        return True
-    return b"\\u00" in body and _ESCAPED_NAME.search(body) is not None
 
 
 def _edit_options(body: bytes, start: int) -> bytes | None:

@@ -14,6 +14,8 @@ EVENT_LIMIT = 16 * 1024 * 1024
 repeats a whole answer with its tools, are a few MiB; this bounds what one stream can hold."""
 
 _BOM = b"\xef\xbb\xbf"
+_DATA = b"data: "
+_DATA_LENGTH = len(_DATA)
 
 
 class SseEvent(msgspec.Struct, gc=False):
@@ -68,12 +70,12 @@ class SseReader:
         """The bytes with every line end as LF; a CRLF may be split between two feeds."""
         if not data:
             return data
-        if self._after_cr and data[0] == 0x0A:
+        if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
             if not data:
                 self._after_cr = False
                 return data
-        self._after_cr = data[-1] == 0x0D
+        self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _cut(self, data: bytes) -> list[SseEvent]:
@@ -85,10 +87,8 @@ class SseReader:
                 self._skipping = False
                 self._at_start = False
                 continue
-            if self._at_start:
-                self._at_start = False
-                block = block.removeprefix(_BOM)
-            event = _event(block)
+            event = _event(block.removeprefix(_BOM) if self._at_start else block)
+            self._at_start = False
             if event is not None:
                 events.append(event)
         if rest:
@@ -112,15 +112,16 @@ def _event(block: bytes) -> SseEvent | None:
     # The two shapes that every provider sends; the rest takes the standard's way.
     end = block.find(b"\n")
     if end < 0:
-        if len(block) > 6 and block.startswith(b"data: "):
-            return SseEvent("", block[6:])
+        if block.startswith(_DATA) and len(block) > _DATA_LENGTH:
+            return SseEvent("", block[_DATA_LENGTH:])
     elif (
         block.startswith(b"event: ")
-        and block.startswith(b"data: ", end + 1)
+        and block.startswith(_DATA, end + 1)
         and block.find(b"\n", end + 1) < 0
-        and len(block) > end + 7
+        and len(block) > end + 1 + _DATA_LENGTH
     ):
-        return SseEvent(block[7:end].decode("utf-8", "replace"), block[end + 7 :])
+        name = block[7:end].decode("utf-8", "replace")
+        return SseEvent(name, block[end + 1 + _DATA_LENGTH :])
     return _parse(block)
 
 

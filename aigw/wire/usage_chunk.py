@@ -54,7 +54,7 @@ class UsageChunkFilter:
         kept: list[bytes] = []
         if self._after_cr is not None:
             # The second half of a CRLF shares the fate of the event that it ends.
-            if data[0] == 0x0A:
+            if data.startswith(b"\n"):
                 kept.append(data[:1] if self._after_cr else b"")
                 data = data[1:]
             self._after_cr = None
@@ -77,7 +77,7 @@ class UsageChunkFilter:
                 passed = self._filtered(buffer[start : end.end()])
                 kept.append(passed)
                 start = end.end()
-                if start == len(buffer) and buffer[-1] == 0x0D:
+                if start == len(buffer) and buffer.endswith(b"\r"):
                     self._after_cr = bool(passed)
             del self._buffer[:start]
         # The last line end may be the first half of the event's end.
@@ -101,7 +101,8 @@ def _filtered(event: bytes) -> bytes:
     """The event as the client would have got it: nothing for the extra one."""
     if b'"usage"' not in event:
         return event
-    if not (event.startswith(b"data: {") and event.endswith(b"}\n\n") and event.count(b"\n") == 2):
+    one_line = event.startswith(b"data: {") and event.find(b"\n") == len(event) - len(b"\n\n")
+    if not one_line:
         return _filtered_slowly(event)
     payload = event[len(_DATA) : -2]
     edited = _edited(payload)

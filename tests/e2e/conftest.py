@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.daemon import Daemon
 from tests.simulator import Simulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +35,7 @@ def _no_script_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def gateway(
-    simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Daemon]:
+def gateway(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon without central keys, for tests that only ask and read."""
     folder = tmp_path_factory.mktemp("gateway")
     with Daemon(folder, simulator.openai_url, simulator.anthropic_url) as running:

@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 from tests.e2e.polling import until
 from tests.e2e.store import Interception, JsonObject, read_interceptions, read_records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 _opener = build_opener(ProxyHandler({}))
@@ -26,7 +28,8 @@ def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dic
     kept = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "TEMP", "TMP")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= {"HOME": str(home), "USERPROFILE": str(home), "APPDATA": str(home)}
-    environment |= {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment |= {"PYTHONPATH": os.pathsep.join(path), "NO_COLOR": "1"}
     return environment | dict(extra or {})
 
 
@@ -61,9 +64,9 @@ def fetch(url: str) -> tuple[int, bytes]:
 class Daemon:
     """`aigw serve` in a folder: start it, ask it, read its store, stop it.
 
-        with Daemon(tmp_path, simulator.openai_url, simulator.anthropic_url) as daemon:
-            OpenAI(base_url=daemon.openai_url, ...)
-            daemon.recorded("model")
+    with Daemon(tmp_path, simulator.openai_url, simulator.anthropic_url) as daemon:
+        OpenAI(base_url=daemon.openai_url, ...)
+        daemon.recorded("model")
     """
 
     def __init__(
@@ -72,21 +75,23 @@ class Daemon:
         openai_url: str,
         anthropic_url: str,
         *options: str,
+        database: Path | None = None,
+        http_address: str = "127.0.0.1:0",
         environment: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
         **popen: Any,
     ) -> None:
         self.folder = folder
-        self.database = folder / "aigw.db"
+        self.database = database or folder / "aigw.db"
         self.address = ""
         self.metrics_address: str | None = None
         self._urls = (openai_url, anthropic_url)
         self._options = options
+        self._http_address = http_address
         self._environment = clean_environment(folder, environment)
         self._wrapper = wrapper
         self._popen = popen
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -108,7 +113,7 @@ class Daemon:
         return [
             *self._wrapper,
             *(sys.executable, "-m", "aigw", "serve", "--aibridge-enabled"),
-            *("--db", str(self.database), "--http-address", "127.0.0.1:0"),
+            *("--db", str(self.database), "--http-address", self._http_address),
             *("--aibridge-openai-base-url", openai_url),
             *("--aibridge-anthropic-base-url", anthropic_url),
             *self._options,
@@ -116,16 +121,19 @@ class Daemon:
 
     def spawn(self) -> None:
         """Start the process without waiting until it is ready."""
-        self._log = (self.folder / "daemon.err").open("ab")
-        self._process = subprocess.Popen(
-            self.command,
-            cwd=self.folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=(self.folder / "daemon.out").open("ab"),
-            stderr=self._log,
-            **self._popen,
-        )
+        with (
+            (self.folder / "daemon.out").open("ab") as out,
+            (self.folder / "daemon.err").open("ab") as err,
+        ):
+            self._process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                **self._popen,
+            )
 
     def start(self, timeout: float = 30) -> None:
         """Start the process and wait until it is ready."""
@@ -225,20 +233,10 @@ class Daemon:
 
     def wait(self, timeout: float = 40) -> int:
         """Wait for its end; the exit code."""
-        code = self.process.wait(timeout)
-        if self._log is not None:
-            self._log.close()
-        return code
+        return self.process.wait(timeout)
 
     def kill(self) -> None:
         """End it as `kill -9` does, if it still runs."""
         with suppress(ProcessLookupError):
             self.process.kill()
         self.wait()
-
-
-def sibling(daemon: Daemon, factory: Callable[..., Daemon] = Daemon) -> Daemon:
-    """Another daemon with the same command line, not started."""
-    return factory(
-        daemon.folder, *daemon._urls, *daemon._options, environment=daemon._environment
-    )

@@ -7,34 +7,40 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 JsonObject = dict[str, Any]
 
 _START = (
     "started_at initiator_id provider provider_name route model client api_key_id "
     "client_session_id correlating_tool_call_id credential_kind credential_hint metadata"
-).split()
+)
 _END = (
     "ended_at status status_code error_type error_message duration_ms "
     "time_to_first_byte_ms streaming"
-).split()
+)
 _CHILDREN = {
     "token_usages": (
         "token_usage",
-        "created_at msg_id input_tokens output_tokens cache_read_input_tokens "
-        "cache_write_input_tokens metadata",
+        (
+            "created_at msg_id input_tokens output_tokens cache_read_input_tokens "
+            "cache_write_input_tokens metadata"
+        ),
     ),
     "user_prompts": ("prompt_usage", "created_at msg_id prompt metadata"),
     "tool_usages": (
         "tool_usage",
-        "created_at msg_id tool_call_id tool input item_id server_url injected "
-        "invocation_error metadata",
+        (
+            "created_at msg_id tool_call_id tool input item_id server_url injected "
+            "invocation_error metadata"
+        ),
     ),
     "tool_results": (
         "tool_result",
@@ -76,17 +82,23 @@ class Interception:
         return "running" if self.end is None else self.end["status"]
 
 
-def read_records(database: Path) -> list[JsonObject]:
-    """All records in commit order."""
+def read_records(database: Path, after: int = 0) -> list[JsonObject]:
+    """All records in commit order; with `after`, those of interceptions begun after that number."""
     uri = f"{database.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
         connection.row_factory = sqlite3.Row
-        rows = sorted(_rows(connection), key=lambda row: row[0])
+        rows = sorted(_rows(connection, after), key=lambda row: row[0])
     return [record for _, record in rows]
 
 
-def read_interceptions(database: Path) -> list[Interception]:
-    """All interceptions with their records, oldest first."""
+def last_number(database: Path) -> int:
+    """The number of the interception begun last."""
+    with closing(sqlite3.connect(database, timeout=10)) as connection:
+        return connection.execute("SELECT max(seq) FROM interceptions").fetchone()[0] or 0
+
+
+def read_interceptions(database: Path, after: int = 0) -> list[Interception]:
+    """All interceptions with their records, oldest first; `after` as in `read_records`."""
     found: dict[str, Interception] = {}
     lists = {
         "token_usage": "token_usages",
@@ -95,7 +107,7 @@ def read_interceptions(database: Path) -> list[Interception]:
         "tool_result": "tool_results",
         "model_thought": "thoughts",
     }
-    for record in read_records(database):
+    for record in read_records(database, after):
         identity, kind = record["interception_id"], record["record_type"]
         if kind == "interception_start":
             found[identity] = Interception(record)
@@ -106,30 +118,33 @@ def read_interceptions(database: Path) -> list[Interception]:
     return list(found.values())
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[tuple[int, JsonObject]]:
+def _rows(connection: sqlite3.Connection, after: int) -> Iterator[tuple[int, JsonObject]]:
     # One transaction, so that no interception is seen without what was committed with it.
     connection.execute("BEGIN")
     ids: dict[int, str] = {}
-    for row in connection.execute("SELECT * FROM interceptions"):
+    for row in connection.execute("SELECT * FROM interceptions WHERE seq > ?", (after,)):
         ids[row["seq"]] = row["id"]
         yield row["seq"], _record("interception_start", row["id"], row, _START)
         if row["end_seq"] is not None:
             yield row["end_seq"], _record("interception_end", row["id"], row, _END)
     for table, (kind, columns) in _CHILDREN.items():
-        for row in connection.execute(f"SELECT * FROM {table}"):
+        for row in connection.execute(
+            f"SELECT * FROM {table} WHERE interception_seq > ?", (after,)
+        ):
             identity = ids[row["interception_seq"]]
-            yield row["seq"], _record(kind, identity, row, columns.split())
+            yield row["seq"], _record(kind, identity, row, columns)
 
 
-def _record(kind: str, identity: str, row: sqlite3.Row, columns: list[str]) -> JsonObject:
+def _record(kind: str, identity: str, row: sqlite3.Row, columns: str) -> JsonObject:
+    names = columns.split()
     record: JsonObject = {
-        "time": _time(row[columns[0]]),
+        "time": _time(row[names[0]]),
         "level": "info",
         "message": "interception log",
         "record_type": kind,
         "interception_id": identity,
     }
-    for column in columns:
+    for column in names:
         value = row[column]
         if column.endswith("_at"):
             value = _time(value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.simulator.plan import CREATED, Plan
 from tests.simulator.sse import data_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def completion(plan: Plan, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import sys
 import zlib
-from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import brotli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from tests.simulator.script import Script
+from tests.simulator.sse import to_json
 
 _REASONS = {
     400: "Bad Request",
@@ -41,7 +40,11 @@ def api_error(provider: str, status: int, kind: str, message: str, token: str) -
     """An error answer. An empty `kind` takes the usual one of the status."""
     anthropic = provider == "anthropic"
     request_id = f"req_{token}"
-    body = _anthropic(status, kind, message, request_id) if anthropic else _openai(status, kind, message)
+    body = (
+        _anthropic(status, kind, message, request_id)
+        if anthropic
+        else _openai(status, kind, message)
+    )
     headers = [
         ("Content-Type", "application/json"),
         ("request-id" if anthropic else "x-request-id", request_id),
@@ -52,7 +55,7 @@ def api_error(provider: str, status: int, kind: str, message: str, token: str) -
         headers.append((f"{prefix}tokens-remaining", "0"))
     headers.append(("x-should-retry", "false"))
     reason = _REASONS.get(status, "Error")
-    return Script(status=status, reason=reason, headers=headers, body=msgspec.json.encode(body))
+    return Script(status=status, reason=reason, headers=headers, body=to_json(body))
 
 
 def _anthropic(status: int, kind: str, message: str, request_id: str) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.simulator.plan import Plan
 from tests.simulator.sse import named_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.simulator.plan import Plan
 
 
 def message(plan: Plan) -> dict[str, Any]:
@@ -30,7 +33,9 @@ def events(plan: Plan) -> Iterator[bytes]:
         for delta in deltas:
             yield named_event({"type": "content_block_delta", "index": index, "delta": delta})
             if plan.has("break"):
-                yield named_event({"type": "error", "error": broken(), "request_id": _request(plan)})
+                yield named_event(
+                    {"type": "error", "error": broken(), "request_id": _request(plan)}
+                )
                 return
         yield named_event({"type": "content_block_stop", "index": index})
     ending = {"stop_reason": _stop_reason(plan), "stop_sequence": None}

@@ -36,15 +36,33 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
+from tests.simulator.sse import to_json
 
 CREATED = 1_760_000_000
 """The moment every answer claims to be made at, in seconds."""
 
-_WORDS = (
-    "river lantern quiet copper meadow signal orbit paper window harvest amber bridge "
-    "canyon violet engine morning salt garden thunder pebble"
-).split()
+_WORDS = [
+    "river",
+    "lantern",
+    "quiet",
+    "copper",
+    "meadow",
+    "signal",
+    "orbit",
+    "paper",
+    "window",
+    "harvest",
+    "amber",
+    "bridge",
+    "canyon",
+    "violet",
+    "engine",
+    "morning",
+    "salt",
+    "garden",
+    "thunder",
+    "pebble",
+]
 _FEATURE = re.compile(r"([a-z]+)(?:-(\d+))?")
 
 
@@ -59,7 +77,7 @@ class Call:
 
     def json(self) -> str:
         """The arguments as JSON text."""
-        return msgspec.json.encode(self.arguments).decode()
+        return to_json(self.arguments).decode()
 
     def fragments(self) -> list[str]:
         """The arguments as the deltas of a stream."""
@@ -114,12 +132,16 @@ def make_plan(body: dict[str, Any]) -> Plan:
     model = body.get("model")
     model = model if isinstance(model, str) else ""
     conversation = body.get("messages", body.get("input"))
-    seed = msgspec.json.encode([model, conversation], order="deterministic")
+    seed = to_json([model, conversation])
     token = hashlib.sha256(seed).hexdigest()[:20]
     features = read_features(model)
     plan = Plan(model=model, token=token, features=features, words=_text(features, token))
     if "think" in features:
-        plan.thinking = ["Let me see. ", f"The question is {token[:6]}, ", "so the answer is plain."]
+        plan.thinking = [
+            "Let me see. ",
+            f"The question is {token[:6]}, ",
+            "so the answer is plain.",
+        ]
     if not _brings_results(conversation):
         plan.calls = _calls(features, body, token)
         if "custom" in features:

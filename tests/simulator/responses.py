@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.simulator.plan import CREATED, Plan
 from tests.simulator.sse import named_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _Item = tuple[dict[str, Any], list[dict[str, Any]]]
 

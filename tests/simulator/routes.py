@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from tests.simulator import chat, messages, responses
 from tests.simulator.errors import api_error
 from tests.simulator.plan import CREATED, Plan, make_plan
 from tests.simulator.script import Script, resplit
-from tests.simulator.wire import Received
+from tests.simulator.sse import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.simulator.wire import Received
 
 _ENCODINGS = ("gzip", "deflate", "br", "zstd")
 _OPENAI_HEADERS = (
@@ -44,7 +46,7 @@ def answer(request: Received) -> Script:
     provider = provider_of(request)
     if found is None:
         return api_error(provider, 404, "not_found_error", "no such route", "")
-    return Script(headers=_headers(provider, "0"), body=msgspec.json.encode(found))
+    return Script(headers=_headers(provider, "0"), body=to_json(found))
 
 
 def provider_of(request: Received) -> str:
@@ -128,7 +130,7 @@ def _model_answer(provider: str, api: str, body: dict[str, Any]) -> Script:
         return api_error(provider, 400, "invalid_request_error", message, plan.token)
     if body.get("stream") is True:
         return _stream(provider, plan, list(_events(api, plan, body)))
-    whole = msgspec.json.encode(_whole(api, plan, body))
+    whole = to_json(_whole(api, plan, body))
     size = plan.number("split")
     return Script(
         headers=_headers(provider, plan.token),
@@ -144,7 +146,9 @@ def _failure(provider: str, plan: Plan, feature: str) -> Script:
     status = plan.number(feature, 500)
     if feature == "html":
         page = b"<html><body><h1>Bad gateway</h1></body></html>\n"
-        return Script(status=status, reason="Oops", headers=[("Content-Type", "text/html")], body=page)
+        return Script(
+            status=status, reason="Oops", headers=[("Content-Type", "text/html")], body=page
+        )
     return api_error(provider, status, "", "The simulator was asked to fail.", plan.token)
 
 
@@ -199,4 +203,3 @@ def _common(provider: str, token: str) -> list[tuple[str, str]]:
     if provider == "anthropic":
         return [("request-id", f"req_{token}"), *_ANTHROPIC_HEADERS]
     return [("x-request-id", f"req_{token}"), *_OPENAI_HEADERS]
-

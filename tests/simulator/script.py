@@ -1,21 +1,23 @@
 """What a test tells the simulator to answer: a `Script`, compiled to steps on the socket.
 
-    simulator.script(Script(status=529, body=b"..."), match=b"token-in-the-request")
-    gate = Gate()
-    simulator.script(Script(body=[b"one", b"two"], framing="chunked", hold={1: gate}))
-    gate.reached.wait(5); ...; gate.release()
+simulator.script(Script(status=529, body=b"..."), match=b"token-in-the-request")
+gate = Gate()
+simulator.script(Script(body=[b"one", b"two"], framing="chunked", hold={1: gate}))
+gate.reached.wait(5); ...; gate.release()
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tests.simulator.encodings import compress_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Framing: TypeAlias = Literal["length", "chunked", "close", "none"]
 Ending: TypeAlias = Literal["whole", "close", "reset"]
@@ -85,6 +87,8 @@ class Script:
     `delay` is a pause before the head, `interval` one between pieces, in seconds.
     `only_reused` applies the script only to a request that is not its connection's first; a first
     one is answered as if the script were not there.
+    `early` answers when the request's head is there, and never reads its body; it must match on
+    the head and close the connection.
     `raw` replaces everything else by literal steps.
     """
 
@@ -104,6 +108,7 @@ class Script:
     cut: int = -1
     keep_alive: bool = True
     only_reused: bool = False
+    early: bool = False
     raw: Sequence[Step] | None = None
 
     def pieces(self) -> list[bytes]:

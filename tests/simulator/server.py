@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tests.simulator.routes import answer
 from tests.simulator.script import Close, Hold, Pause, Reset, Script, Send, Step
 from tests.simulator.wire import BodyParser, Received, parse_head
 
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Coroutine
+
 _BODILESS = frozenset({204, 304})
 
 
-class _Gone(Exception):
+class _GoneError(Exception):
     """The peer ended the connection."""
 
 
@@ -35,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.number = next(owner.numbers)
         self._count = 0
+        self._input_left = False
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,7 +63,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._owner.connections.discard(self)
         if not self._lost.done():
             self._lost.set_result(None)
@@ -81,33 +86,38 @@ class Connection(asyncio.Protocol):
         try:
             while await self._exchange():
                 pass
-        except _Gone:
+        except _GoneError:
             pass
         finally:
             assert self._transport is not None
             self._transport.close()
 
     async def _exchange(self) -> bool:
-        request = await self._next_request()
-        script = self._owner.choose(request)
+        request, script = await self._next_request()
+        if script is None:
+            script = self._owner.choose(request)
         if request.method == "HEAD" or script.status in _BODILESS:
             script = script.without_body()
         try:
-            for step in script.steps():
-                if not await self._perform(step, request):
-                    return False
-                if self._lost.done():
-                    raise _Gone
-        except _Gone:
+            going_on = await self._play(script.steps(), request)
+        except _GoneError:
             request.disconnected.set()
             raise
         finally:
             self._owner.changed()
-        request.answered.set()
-        self._owner.changed()
-        return (request.value("connection") or "").lower() != "close"
+        return going_on and (request.value("connection") or "").lower() != "close"
 
-    async def _next_request(self) -> Received:
+    async def _play(self, steps: list[Step], request: Received) -> bool:
+        for step in steps:
+            if self._lost.done():
+                raise _GoneError
+            if not await self._perform(step, request):
+                return False
+        request.answered.set()
+        return True
+
+    async def _next_request(self) -> tuple[Received, Script | None]:
+        """The next request; with a script if that answers before the body is read."""
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             await self._more()
         head = bytes(self._buffer[: end + 4])
@@ -115,6 +125,9 @@ class Connection(asyncio.Protocol):
         request = parse_head(head)
         request.connection, request.index = self.number, self._count
         self._count += 1
+        if (early := self._owner.choose_early(request)) is not None:
+            self._input_left = True
+            return request, early
         parser = BodyParser(request)
         if (request.value("expect") or "").lower() == "100-continue" and self._transport:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -122,11 +135,11 @@ class Connection(asyncio.Protocol):
         while not parser.done:
             await self._more()
             parser.feed(self._buffer)
-        return request
+        return request, None
 
     async def _more(self) -> None:
         if self._lost.done():
-            raise _Gone
+            raise _GoneError
         self._input.clear()
         await self._input.wait()
 
@@ -143,20 +156,32 @@ class Connection(asyncio.Protocol):
             self.abort()
             return False
         elif isinstance(step, Close):
-            self._transport.close()
+            await self._linger() if self._input_left else self._transport.close()
             request.answered.set()
             return False
         return True
+
+    async def _linger(self) -> None:
+        """Say that nothing more comes, and take what does: a close would be a reset, which may
+        overtake the answer (RFC 9112 section 9.6)."""
+        assert self._transport is not None
+        self._transport.write_eof()
+        with contextlib.suppress(_GoneError):
+            while True:
+                self._buffer.clear()
+                await self._more()
 
     async def _send(self, data: bytes, request: Received) -> None:
         assert self._transport is not None
         view = memoryview(data)
         for start in range(0, len(view), 65536):
+            if self._transport.is_closing():
+                raise _GoneError
             part = view[start : start + 65536]
             self._transport.write(part)
             await self._writable.wait()
             if self._lost.done():
-                raise _Gone
+                raise _GoneError
             request.sent += len(part)
 
     async def _unless_lost(self, waiting: Coroutine[Any, Any, None]) -> None:
@@ -164,7 +189,7 @@ class Connection(asyncio.Protocol):
         await asyncio.wait({task, self._lost}, return_when=asyncio.FIRST_COMPLETED)
         if self._lost.done():
             task.cancel()
-            raise _Gone
+            raise _GoneError
         task.result()
 
 
@@ -208,6 +233,17 @@ class Engine:
                     return script
         return answer(request)
 
+    def choose_early(self, request: Received) -> Script | None:
+        """A queued script that answers this request on its head alone."""
+        with self.condition:
+            for position, (matches, script) in enumerate(self._scripts):
+                if script.early and matches(request):
+                    del self._scripts[position]
+                    self.requests.append(request)
+                    self.condition.notify_all()
+                    return script
+        return None
+
     def changed(self) -> None:
         """Wake those who wait for something to have happened."""
         with self.condition:
@@ -220,10 +256,12 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def listen(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Start to accept; gives the port."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+        self._server = await loop.create_server(
+            lambda: Connection(self), host, port, backlog=1024, ssl=tls
+        )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 

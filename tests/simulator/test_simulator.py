@@ -6,8 +6,8 @@ import http.client
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anthropic
 import httpx2
@@ -16,6 +16,9 @@ import pytest
 
 from tests.simulator import Gate, Script, Simulator
 from tests.simulator.encodings import ENCODINGS, decompress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 

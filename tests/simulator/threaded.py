@@ -6,11 +6,15 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from tests.simulator.script import Script
 from tests.simulator.server import Engine
 from tests.simulator.wire import Received
+
+if TYPE_CHECKING:
+    import ssl
+
+    from tests.simulator.script import Script
 
 Match = bytes | Callable[[Received], bool] | None
 
@@ -18,14 +22,15 @@ Match = bytes | Callable[[Received], bool] | None
 class Simulator:
     """Both providers on one loopback port.
 
-        with Simulator() as simulator:
-            client = OpenAI(base_url=simulator.openai_url, api_key="k")
-            simulator.script(Script(status=529), match=b"some token")
-            request = simulator.wait_for(b"some token")
+    with Simulator() as simulator:
+        client = OpenAI(base_url=simulator.openai_url, api_key="k")
+        simulator.script(Script(status=529), match=b"some token")
+        request = simulator.wait_for(b"some token")
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._engine = Engine()
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
         self._started = threading.Event()
@@ -43,7 +48,7 @@ class Simulator:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self.port = self._loop.run_until_complete(self._engine.listen("127.0.0.1", 0))
+        self.port = self._loop.run_until_complete(self._engine.listen("127.0.0.1", 0, self._tls))
         self._started.set()
         self._loop.run_forever()
         self._loop.run_until_complete(self._engine.close())
@@ -52,7 +57,8 @@ class Simulator:
     @property
     def url(self) -> str:
         """The root, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
     def openai_url(self) -> str:
@@ -88,6 +94,11 @@ class Simulator:
     def clear_scripts(self) -> None:
         """Forget scripts not used yet."""
         self._engine.clear_scripts()
+
+    def forget(self) -> None:
+        """Forget the requests so far, in long runs."""
+        with self._engine.condition:
+            self._engine.requests.clear()
 
     def matching(self, match: Match) -> list[Received]:
         """The requests so far that match."""

@@ -6,12 +6,11 @@ than a strict server would, since its job is to show what arrived, not to judge 
 
 from __future__ import annotations
 
+import json
 import threading
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
-
-import msgspec
 
 
 @dataclass(eq=False)
@@ -58,8 +57,8 @@ class Received:
     def json(self) -> Any:
         """The body as JSON; None where it is none."""
         try:
-            return msgspec.json.decode(self.plain_body())
-        except (msgspec.DecodeError, ValueError, OSError, EOFError, zlib.error):
+            return json.loads(self.plain_body())
+        except (RecursionError, ValueError, OSError, EOFError, zlib.error):
             return None
 
     def __contains__(self, token: bytes) -> bool:

@@ -1,0 +1,1 @@
+"""The read API under /api/v2/aibridge: what Coder's clients ask, answered from the store."""

@@ -1,0 +1,43 @@
+"""`GET .../interceptions`, and the lists of models, clients and providers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from aigw.api.query import INVALID_SEARCH, BadQuery, paging, parse_query, search_terms
+from aigw.store import interceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import aiosqlite
+
+Answer: TypeAlias = tuple[int, Any]
+"""A status and the object of the JSON body."""
+
+
+async def handle(params: Mapping[str, str], reader: aiosqlite.Connection) -> Answer:
+    """A page of interceptions with the count of all that match."""
+    try:
+        query = parse_query(params)
+    except BadQuery as error:
+        return 400, error.body
+    name = query.initiator
+    if name is not None and not await interceptions.initiator_exists(reader, name):
+        problem = f'user "{name}" either does not exist, or you are unauthorized to view them'
+        return 400, BadQuery(INVALID_SEARCH, "", ("initiator", problem)).body
+    page = await interceptions.page(reader, query)
+    return 200, {"count": page.count, "results": page.results}
+
+
+async def handle_names(
+    kind: str, params: Mapping[str, str], reader: aiosqlite.Connection
+) -> Answer:
+    """The names of a kind (`models`, `clients`, `providers`) that occur, by the beginning in `q`."""
+    try:
+        limit, offset = paging(params)
+        values = [value for found in search_terms(params.get("q", "")).values() for value in found]
+    except BadQuery as error:
+        return 400, error.body
+    begin = " ".join(values)
+    return 200, await interceptions.distinct(reader, kind, begin, limit, offset)

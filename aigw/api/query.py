@@ -1,0 +1,197 @@
+"""The search language and paging of the read API, as Coder's: pure functions over parameters.
+
+`key:value` pairs separated by spaces, double quotes around what holds a space or a colon, the
+whole lower-cased. Sections 9 of the reference's surface page lists keys and error texts.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from aigw.store.interceptions import PageQuery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DEFAULT_LIMIT = 100
+LARGEST_LIMIT = 1000
+
+INVALID_VALUES = "Query parameters have invalid values."
+INVALID_SEARCH = "Invalid workspace search query."
+"""Sic: Coder's handler took the text from its workspaces."""
+
+_BARE_WORD_KEY = "initiator"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST_INT = (1 << 63) - 1
+# Go's RFC 3339 takes nanoseconds; the store has microseconds.
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.IGNORECASE | re.ASCII
+)
+_GO_LAYOUT = "2006-01-02T15:04:05.999999999Z07:00"
+
+
+class BadQuery(Exception):  # noqa: N818 (the request is at fault, not the program)
+    """A parameter is wrong. `body` is Coder's error object, for a 400."""
+
+    def __init__(self, message: str, detail: str = "", *validations: tuple[str, str]) -> None:
+        super().__init__(detail or message)
+        self.body: dict[str, Any] = {"message": message}
+        if detail:
+            self.body["detail"] = detail
+        if validations:
+            self.body["validations"] = [{"field": f, "detail": d} for f, d in validations]
+
+
+def parse_query(params: Mapping[str, str]) -> PageQuery:
+    """What the parameters of a list request ask for.
+
+    Raises:
+        BadQuery: they are not understood.
+    """
+    after_id = _after_id(params)
+    offset = _integer(params, "offset", 0)
+    limit = _integer(params, "limit", DEFAULT_LIMIT)
+    if after_id is not None and offset != 0:
+        raise BadQuery(
+            INVALID_VALUES,
+            "Cannot use both after_id and offset pagination in the same request.",
+        )
+    if not 1 <= limit <= LARGEST_LIMIT:
+        raise BadQuery(
+            "Invalid pagination limit value.",
+            f"Pagination limit must be in range (0, {LARGEST_LIMIT}]",
+        )
+    found = _search_values(params.get("q", ""))
+    if found.get("initiator") == "me":
+        # Without identities every record is the local user's own.
+        del found["initiator"]
+    return PageQuery(after_id=after_id, offset=offset, limit=limit, **found)
+
+
+def search_terms(text: str) -> dict[str, list[str]]:
+    """The values of each key in a search text, lower-cased; a bare word is an initiator.
+
+    Raises:
+        BadQuery: an element is not `key:value`.
+    """
+    found: dict[str, list[str]] = {}
+    for element in _split(text.lower(), str.isspace, keep_quotes=True):
+        if element.startswith(":") or element.endswith(":"):
+            problem = f"Query element {_quoted(element)} cannot start or end with ':'"
+            raise BadQuery(INVALID_SEARCH, "", ("q", problem))
+        parts = _split(element, ":".__eq__, keep_quotes=False)
+        *keys, value = parts
+        if len(keys) > 1:
+            problem = f"Query element {_quoted(element)} can only contain 1 ':'"
+            raise BadQuery(INVALID_SEARCH, "", ("q", problem))
+        found.setdefault(keys[0] if keys else _BARE_WORD_KEY, []).append(value)
+    return found
+
+
+def paging(params: Mapping[str, str]) -> tuple[int, int]:
+    """Limit and offset of the lists of names.
+
+    Raises:
+        BadQuery: they are no numbers, or out of range.
+    """
+    query = parse_query({key: params[key] for key in ("limit", "offset") if key in params})
+    return query.limit, query.offset
+
+
+def _search_values(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    problems: list[tuple[str, str]] = []
+    for key, values in search_terms(text).items():
+        reader = _KEYS.get(key)
+        if reader is None:
+            problems.append((key, f"{_quoted(key)} is not a valid query param"))
+        elif len(values) > 1:
+            times = f"found {len(values)} times"
+            problems.append((key, f"Query param {_quoted(key)} provided more than once, {times}"))
+        else:
+            try:
+                found[key] = reader(values[0])
+            except ValueError as error:
+                why = f"must be a valid date format ({_GO_LAYOUT}): {error}"
+                problems.append((key, f"Query param {_quoted(key)} {why}"))
+    after, before = found.get("started_after"), found.get("started_before")
+    if after is not None and before is not None and before <= after:
+        text = '"started_before" must be after "started_after" if set'
+        problems.append(("started_before", text))
+    if problems:
+        raise BadQuery(INVALID_SEARCH, "", *problems)
+    return found
+
+
+def moment(text: str) -> int:
+    """An RFC 3339 time in microseconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not an RFC 3339 time")
+    whole, fraction, zone = found.groups()
+    parsed = datetime.fromisoformat(whole.upper() + zone.upper())
+    microseconds = int((fraction or ".0")[1:7].ljust(6, "0"))
+    return (parsed - _EPOCH) // timedelta(microseconds=1) + microseconds
+
+
+_KEYS: dict[str, Callable[[str], Any]] = {
+    "initiator": str,
+    "provider": str,
+    "provider_name": str,
+    "model": str,
+    "client": str,
+    "session_id": str,
+    "started_after": moment,
+    "started_before": moment,
+}
+
+
+def _split(text: str, is_delimiter: Callable[[str], bool], *, keep_quotes: bool) -> list[str]:
+    """Split at delimiters outside double quotes; empty parts are left out."""
+    parts = [""]
+    quoted = False
+    for character in text:
+        if character == '"':
+            quoted = not quoted
+            if not keep_quotes:
+                continue
+        if is_delimiter(character) and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part for part in parts if part]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _after_id(params: Mapping[str, str]) -> str | None:
+    text = params.get("after_id", "")
+    if not text:
+        return None
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        problem = 'Query param "after_id" must be a valid uuid'
+        raise BadQuery(INVALID_VALUES, "", ("after_id", problem)) from None
+
+
+def _integer(params: Mapping[str, str], name: str, default: int) -> int:
+    text = params.get(name, "")
+    if not text:
+        return default
+    # int() takes more than digits (" 1_0"), and text of any length.
+    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) <= _LARGEST_INT:
+        value = int(text)
+        if name != "offset" or value >= 0:
+            return value
+    problem = f'Query param "{name}" must be a valid integer'
+    raise BadQuery(INVALID_VALUES, "", (name, problem))

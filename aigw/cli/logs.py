@@ -1,0 +1,238 @@
+"""`aigw logs`: the last records, or all, or the new ones as they are committed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aigw.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from aigw.records import Record, RecordType
+    from aigw.store.filters import Filters
+
+DEFAULT_LINES = 100
+DEFAULT_LINES_FOLLOWING = 10
+"""As `tail -f` and `kubectl logs` do: a little context, then what is new."""
+
+STATUSES = ("completed", "failed", "aborted", "running")
+
+
+def logs(  # noqa: PLR0917 (typer's flags are parameters)
+    record_type: Annotated[
+        list[str] | None,
+        typer.Option("--record-type", metavar="TYPE", help="Only this type; repeat for several."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new records as they come.")
+    ] = False,
+    lines: Annotated[
+        int | None,
+        typer.Option(
+            "--lines",
+            "-n",
+            min=0,
+            show_default=False,
+            help="How many of the last records; 0 for all. Default 100, with --follow 10.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From then on: 2h, 7d, a date, or RFC 3339.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Before then: as for --since.")
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="A provider's type or configured name.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A model; * stands for any text.")] = None,
+    client: Annotated[str | None, typer.Option(help="A client; * stands for any text.")] = None,
+    initiator: Annotated[str | None, typer.Option(help="Who made the request.")] = None,
+    session: Annotated[str | None, typer.Option(help="The client's session id.")] = None,
+    interception: Annotated[
+        str | None, typer.Option(metavar="ID", help="An interception, or the start of its id.")
+    ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(help="Of interceptions that are completed, failed, aborted or running."),
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            "--query",
+            "-q",
+            metavar="TEXT",
+            help='All these words, "a phrase" or begin*, in prompts, tools and thoughts.',
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    db: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The database; default from the settings.")
+    ] = None,
+) -> None:
+    """Show the latest records, oldest first, or follow new ones.
+
+    Works whether or not the daemon runs. With --json a line is the same object as in the
+    structured log.
+    """
+    from aigw import clock
+    from aigw.settings import database_path
+    from aigw.store.filters import Filters
+
+    now = clock.now()
+    filters = Filters(
+        types=_types(record_type),
+        since=_moment("--since", since, now),
+        until=_moment("--until", until, now),
+        provider=provider,
+        model=model,
+        client=client,
+        initiator=initiator,
+        session=session,
+        interception=interception,
+        status=_one_of_statuses(status),
+        text=_searchable(query),
+    )
+    path = database_path(db, os.environ)
+    if lines is None:
+        lines = DEFAULT_LINES_FOLLOWING if follow else DEFAULT_LINES
+    show = _printer(json=json)
+    if follow:
+        _follow(path, filters, lines, show)
+    else:
+        _print_last(path, filters, lines, show)
+
+
+def _print_last(
+    path: Path, filters: Filters, lines: int, show: Callable[[Iterable[Record]], None]
+) -> None:
+    from aigw.store.queries import tail
+    from aigw.store.reader import reading
+
+    with reading(path) as connection:
+        show(tail(connection, _whole_id(connection, filters), lines))
+
+
+def _follow(
+    path: Path, filters: Filters, lines: int, show: Callable[[Iterable[Record]], None]
+) -> None:
+    from contextlib import closing
+
+    from aigw.store.follow import Follower
+    from aigw.store.reader import NoDatabase, reading
+
+    try:
+        with reading(path) as connection:
+            filters = _whole_id(connection, filters)
+    except NoDatabase:
+        # There is nothing to look a shortened id up in: it has to be a whole one.
+        pass
+    with closing(Follower(path, filters, _notice)) as follower:
+        show(follower.last(lines))
+        for records in follower.new():
+            if records:
+                show(records)
+
+
+def _notice(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _whole_id(connection: object, filters: Filters) -> Filters:
+    import sqlite3
+    from dataclasses import replace
+
+    from aigw.store.filters import resolve_id
+
+    assert isinstance(connection, sqlite3.Connection)
+    if filters.interception is None:
+        return filters
+    try:
+        return replace(filters, interception=resolve_id(connection, filters.interception))
+    except ValueError as error:
+        raise StoreError(str(error)) from error
+
+
+def _printer(*, json: bool) -> Callable[[Iterable[Record]], None]:
+    """Prints records and flushes once per call, so that a follower's reader sees them at once."""
+    from aigw.cli.messages import wants_colour
+    from aigw.cli.record_lines import line
+    from aigw.cli.text import json_text, prepare_stdout
+    from aigw.records import log_object
+
+    prepare_stdout()
+    out = sys.stdout
+    colour = wants_colour(out)
+
+    def text(record: Record) -> str:
+        if json:
+            return json_text(log_object(record))
+        return line(record, width=_width(), colour=colour)
+
+    def show(records: Iterable[Record]) -> None:
+        for record in records:
+            out.write(f"{text(record)}\n")
+        out.flush()
+
+    return show
+
+
+def _width() -> int | None:
+    """The terminal's columns, None where lines are not cut. Asked each time: windows are resized."""
+    if not sys.stdout.isatty():
+        return None
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
+
+
+def _types(names: list[str] | None) -> frozenset[RecordType]:
+    from aigw.records import RecordType
+
+    if not names:
+        return frozenset(RecordType)
+    known = [kind.value for kind in RecordType]
+    for name in names:
+        if name not in known:
+            raise _unknown("--record-type", name, known)
+    return frozenset(RecordType(name) for name in names)
+
+
+def _one_of_statuses(name: str | None) -> str | None:
+    if name is not None and name not in STATUSES:
+        raise _unknown("--status", name, STATUSES)
+    return name
+
+
+def _unknown(flag: str, given: str, known: Iterable[str]) -> ConfigError:
+    return ConfigError(f"{flag} {given!r} is not known: use one of {', '.join(known)}")
+
+
+def _moment(flag: str, text: str | None, now: int) -> int | None:
+    if text is None:
+        return None
+    from aigw.cli.times import parse_when
+
+    try:
+        return parse_when(text, now)
+    except ValueError as error:
+        raise ConfigError(f"{flag}: {error}") from error
+
+
+def _searchable(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from aigw.store.search import match_expression
+
+    try:
+        match_expression(text)
+    except ValueError as error:
+        raise ConfigError(f"--query: {error}") from error
+    return text

@@ -1,0 +1,93 @@
+"""docs/options.md, made from the option table: `python -m aigw.options_doc [FILE]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from aigw.options import GROUPS, OPTIONS, Option
+
+_INTRODUCTION = """\
+# Options
+
+<!-- Made by `python -m aigw.options_doc` from aigw/options.py. Do not edit. -->
+
+Every option of `aigw serve` is a flag, an environment variable and a key of the configuration file.
+The first of these that is given counts: flag, variable, file, default. `aigw config show --origin`
+tells which one it was.
+
+- The file is TOML or YAML. Without `--config` it is `config.toml`, `config.yaml` or `config.yml` in
+  the platform's configuration folder: `aigw config path` prints it, `aigw config init` writes one,
+  `aigw config check FILE` finds what is wrong with one. A dotted key is a table:
+  `aibridge.retention` is `retention` under `[aibridge]`.
+- A name, or a value, that aigw does not know is an error. Only unknown variables that start with
+  `CODER_AIBRIDGE_` or `CODER_AI_GATEWAY_` are no more than a warning.
+- An option that has two names may be given under either. Given under both, they must agree.
+- An empty variable counts as not set, but for `--log-human`, `--log-json` and `--log-filter`.
+- A **switch** is `--name`, `--name=true` or `--name=false`; elsewhere `true` or `false` (also
+  `yes`, `no`, `on`, `off`, `1`, `0`, `t`, `f`).
+- A **duration** is a number with a unit, or several of them: `w`, `d`, `h`, `m`, `s`, `ms`, `us`,
+  as in `60d`, `1h30m`, `1.5h` or `1w2d`.
+- A **size** is a number of bytes, or one with `KB`, `MB`, `GB` (thousands) or `KiB`, `MiB`, `GiB`
+  (1024s).
+- An **address** is `HOST:PORT`; IPv6 as `[::1]:4001`, every interface as `:4001`.
+- A relative **path** counts from the working directory, in the file from the file's folder. `~` is
+  the home folder.
+- A **secret** is better not written down. `env:NAME` reads a variable, `file:PATH` the first line
+  of a file, and `cmd:COMMAND` the first line that a command prints (no shell; ten seconds at most).
+"""
+
+_KINDS = {
+    "bool": "switch",
+    "string": "text",
+    "int": "whole number",
+    "url": "URL",
+    "output": "path, `/dev/stderr`, `/dev/stdout` or empty",
+    "regex": "regular expression",
+}
+_PLATFORM_DEFAULTS = {"db": "`aigw.db` in the platform's data folder"}
+
+
+def options_page() -> str:
+    """The text of docs/options.md."""
+    parts = [_INTRODUCTION]
+    for group in GROUPS:
+        parts.append(f"## {group}\n")
+        parts += [_section(option) for option in OPTIONS if option.group == group]
+    return "\n".join(parts)
+
+
+def _section(option: Option) -> str:
+    facts = [
+        ("Flag", _code(option.flag, *([option.short] if option.short else []))),
+        ("Variable", _code(option.variable)),
+        ("File key", _code(option.key) if option.key else "none"),
+        ("Value", _value(option)),
+        ("Default", _default(option)),
+    ]
+    aliases = (*option.flag_aliases, *option.variable_aliases, *option.key_aliases)
+    if aliases:
+        facts.append(("Also accepted", _code(*aliases)))
+    lines = "\n".join(f"- {name}: {fact}" for name, fact in facts)
+    return f"### {option.name}\n\n{option.help}\n\n{lines}\n"
+
+
+def _value(option: Option) -> str:
+    if option.choices:
+        return " or ".join(f"`{choice}`" for choice in option.choices)
+    return "secret" if option.secret else _KINDS.get(option.kind, option.kind)
+
+
+def _default(option: Option) -> str:
+    if callable(option.default):
+        return _PLATFORM_DEFAULTS[option.name]
+    return _code(option.default) if option.default else "none"
+
+
+def _code(*names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/options.md")
+    target.write_text(options_page(), encoding="utf-8", newline="\n")

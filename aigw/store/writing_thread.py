@@ -1,0 +1,272 @@
+"""The patient lane of the writer: a thread that may wait for locks and disks, and does the upkeep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from aigw.errors import StoreError
+from aigw.records import Record
+from aigw.store.checkpoint import Checkpointer
+from aigw.store.search import index_batch
+from aigw.store.transaction import Transaction
+
+_log = logging.getLogger("aigw.store")
+
+RETRY_SECONDS = 5.0
+"""How long a write is tried again while the file is locked or full before its requests get a 503.
+Long enough for a backup or a prune in another process, short enough for a person to wait. While
+the store keeps failing, later batches are tried once each."""
+
+CARRIED_RECORDS = 50_000
+"""Most records of running answers kept in memory while the store cannot write; older ones are
+given up first. Protects the machine's memory when a disk stays full."""
+
+INDEX_BATCH = 256
+"""Records indexed for full-text search in one go: a few milliseconds in which commits wait."""
+
+UPKEEP_SECONDS = 0.5
+"""How long new records may wait for the full-text index, and the log for a checkpoint. Bigger
+batches are cheaper; searches cover the rest by themselves."""
+
+_Work: TypeAlias = Callable[[sqlite3.Connection], Any]
+Future: TypeAlias = asyncio.Future[Any]
+
+
+class Item:
+    """Something for the writer to do: commit records, or run `work` on the connection."""
+
+    __slots__ = ("future", "records", "work")
+
+    def __init__(
+        self, records: Sequence[Record], future: Future | None, work: _Work | None = None
+    ) -> None:
+        self.records = records
+        self.future = future
+        self.work = work
+
+
+class WritingThread:
+    """Takes batches through `put`; `turn` is held whenever the connection is used.
+
+    Args:
+        path: the database, for the checkpoints' own connection.
+        connection: the writing connection, closed at the end of the thread.
+        transaction: writes batches on that connection.
+        turn: the lock that the quick lane takes for its commits.
+        loop: where futures are resolved.
+        done: called on the loop after each batch.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        transaction: Transaction,
+        turn: threading.Lock,
+        loop: asyncio.AbstractEventLoop,
+        done: Callable[[], None],
+    ) -> None:
+        self.last_error: tuple[float, str] | None = None
+        self._path = path
+        self._connection = connection
+        self._transaction = transaction
+        self._turn = turn
+        self._loop = loop
+        self._done = done
+        self._queue: queue.SimpleQueue[list[Item] | None] = queue.SimpleQueue()
+        self._carried: list[Record] = []
+        self._failing = False
+        self._nudged = False
+        self._thread = threading.Thread(target=self._run, name="aigw-writer", daemon=True)
+
+    @property
+    def has_carried(self) -> bool:
+        """Whether records wait in memory for a store that could not write them."""
+        return bool(self._carried)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put(self, items: list[Item]) -> None:
+        """Hand over a batch."""
+        self._queue.put(items)
+
+    def nudge(self) -> None:
+        """Something was committed elsewhere: the upkeep has work soon."""
+        if not self._nudged:
+            self._nudged = True
+            self._queue.put([])
+
+    def stop(self) -> None:
+        """End the thread when all that was handed over is done."""
+        self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait for the end of the thread."""
+        self._thread.join()
+
+    # From here on everything runs in the thread.
+
+    def _run(self) -> None:
+        checkpointer = Checkpointer(self._path)
+        upkeep_at: float | None = None
+        try:
+            while True:
+                wait = None if upkeep_at is None else max(0.0, upkeep_at - time.monotonic())
+                try:
+                    items = self._queue.get(timeout=wait)
+                except queue.Empty:
+                    # Told again from here on; what comes meanwhile is seen by this very upkeep.
+                    self._nudged = False
+                    upkeep_at = self._upkeep(checkpointer)
+                    continue
+                if items is None:
+                    break
+                if items:
+                    self._process(items)
+                if upkeep_at is None:
+                    upkeep_at = time.monotonic() + UPKEEP_SECONDS
+        finally:
+            checkpointer.close()
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.close()
+
+    def _process(self, items: list[Item]) -> None:
+        commits = [item for item in items if item.work is None]
+        with self._turn:
+            if commits:
+                self._commit(commits)
+            for item in items:
+                if item.work is not None:
+                    self._work(item, item.work)
+        self._loop_call(self._done)
+
+    def _commit(self, items: list[Item]) -> None:
+        records = [record for item in items for record in item.records]
+        error = self._write([*self._carried, *records])
+        if error is None:
+            self._carried = []
+            self._resolve([(item.future, None) for item in items if item.future is not None])
+        elif isinstance(error, sqlite3.OperationalError):
+            self._give_up(items, error)
+        else:
+            self._commit_one_by_one(items)
+
+    def _write(self, records: list[Record]) -> Exception | None:
+        """One transaction, tried again while the cause may pass."""
+        deadline = time.monotonic() + (0.0 if self._failing else RETRY_SECONDS)
+        pause = 0.002
+        while True:
+            try:
+                self._transaction.write(records)
+            except sqlite3.OperationalError as error:
+                self._note(error)
+                if time.monotonic() >= deadline:
+                    self._failing = True
+                    return error
+                time.sleep(pause)
+                pause = min(pause * 2, 0.1)
+            except Exception as error:  # noqa: BLE001 (any bad value must cost only its own record)
+                self._note(error)
+                return error
+            else:
+                self._failing = False
+                return None
+
+    def _give_up(self, items: list[Item], error: Exception) -> None:
+        """The store cannot write: tell those who wait, keep what nobody waits for."""
+        for item in items:
+            if item.future is None:
+                self._carried.extend(item.records)
+        if (excess := len(self._carried) - CARRIED_RECORDS) > 0:
+            del self._carried[:excess]
+            _log.error("the store cannot write: %d records are lost", excess)
+        failure = StoreError(f"the store cannot write: {error}")
+        self._resolve([(item.future, failure) for item in items if item.future is not None])
+
+    def _commit_one_by_one(self, items: list[Item]) -> None:
+        """A record in the batch is bad: let every other one through."""
+        carried, self._carried = self._carried, []
+        for item in [Item([record], None) for record in carried] + items:
+            error = self._write(list(item.records))
+            if item.future is not None:
+                failure = None if error is None else StoreError(f"a record was refused: {error}")
+                self._resolve([(item.future, failure)])
+            elif error is not None:
+                _log.error("%d records were refused by the store: %s", len(item.records), error)
+
+    def _work(self, item: Item, work: _Work) -> None:
+        assert item.future is not None
+        try:
+            result = work(self._connection)
+        except Exception as error:  # noqa: BLE001 (whatever it is belongs to the one who asked)
+            self._rollback()
+            self._resolve([(item.future, error)])
+        else:
+            self._loop_call(_set_result, item.future, result)
+
+    def _upkeep(self, checkpointer: Checkpointer) -> float | None:
+        """Index, checkpoint, retry what is carried; returns when to come back, if known."""
+        try:
+            with self._turn:
+                if self._carried:
+                    self._retry_carried()
+                more = index_batch(self._connection, INDEX_BATCH) >= INDEX_BATCH
+            checkpointer.run(self._connection, self._turn)
+        except sqlite3.Error as error:
+            self._rollback()
+            self._note(error)
+            return time.monotonic() + UPKEEP_SECONDS
+        if more:
+            return time.monotonic()
+        return time.monotonic() + UPKEEP_SECONDS if self._carried else None
+
+    def _retry_carried(self) -> None:
+        error = self._write(list(self._carried))
+        if error is None:
+            self._carried = []
+        elif not isinstance(error, sqlite3.OperationalError):
+            self._commit_one_by_one([])
+
+    def _rollback(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _note(self, error: Exception) -> None:
+        self.last_error = (time.time(), f"{type(error).__name__}: {error}")
+
+    def _resolve(self, futures: list[tuple[Future, Exception | None]]) -> None:
+        if futures:
+            self._loop_call(_settle, futures)
+
+    def _loop_call(self, function: Callable[..., None], *args: Any) -> None:
+        # The loop may be gone when the last batch is written during shutdown.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *args)
+
+
+def _settle(futures: list[tuple[Future, Exception | None]]) -> None:
+    for future, error in futures:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+def _set_result(future: Future, result: Any) -> None:
+    if not future.done():
+        future.set_result(result)

@@ -1,0 +1,82 @@
+"""`python -m benchmarks [--quick] [--only PART]... [--json] [--store FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks import commands, latency, memory, slow_streams, throughput
+from benchmarks.bench import Bench
+from benchmarks.machine import cores, pin, raise_file_limit, run
+from benchmarks.report import Row, show_json, show_table
+from benchmarks.servers import ServerError
+from benchmarks.upstream import Upstream
+
+Part = Callable[[Bench], Awaitable[list[Row]]]
+
+PARTS: dict[str, Part] = {
+    **{case.part: partial(throughput.measure, case=case) for case in throughput.CASES},
+    "latency": latency.measure,
+    slow_streams.PART: slow_streams.measure,
+    "memory": memory.measure,
+    "commands": commands.measure,
+}
+
+PART_LIMIT = 600.0
+"""Seconds a part may take; building the big store once takes most of it."""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="short rounds, about a minute in all")
+    parser.add_argument("--only", action="append", choices=PARTS, metavar="PART",
+                        help=f"measure only this; repeatable: {', '.join(PARTS)}")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--store", type=Path, help="the big database of `commands`, built if absent"
+    )
+    return parser.parse_args()
+
+
+async def _measure(arguments: argparse.Namespace, core: int | None) -> list[Row]:
+    upstream = Upstream()
+    bench = Bench(upstream, await upstream.start(), core, arguments.quick, arguments.store)
+    rows: list[Row] = []
+    for name in arguments.only or PARTS:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        try:
+            async with asyncio.timeout(PART_LIMIT):
+                rows += await PARTS[name](bench)
+        except TimeoutError:
+            rows.append(_unmeasured(name, f"took more than {PART_LIMIT:.0f} s"))
+        except ServerError as error:
+            print(error, file=sys.stderr)
+            rows.append(_unmeasured(name, "the server did not start"))
+    await upstream.stop()
+    return rows
+
+
+def _unmeasured(name: str, why: str) -> Row:
+    return Row(part=name, name=name, unit="", passed=False, note=why)
+
+
+def main() -> int:
+    """Measure and report; 1 when a target was missed."""
+    arguments = _arguments()
+    pair = cores()
+    if pair is None:
+        print("cannot give each side a core of its own here: figures will vary", file=sys.stderr)
+    else:
+        pin(pair[1])
+    raise_file_limit()
+    rows = run(_measure(arguments, pair[0] if pair else None))
+    (show_json if arguments.json else show_table)(rows)
+    return int(any(row.passed is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

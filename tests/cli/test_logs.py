@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+import pytest
+
+from aigw.cli.record_lines import line
+from aigw.records import Record, RecordType, Status, log_object
+from aigw.store.filters import Filters
+from aigw.store.queries import tail
+from tests.cli.reading import Command
+from tests.store.rows import NOON, Store, children, end, new_store, prompt, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def following(*words: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aigw", "logs", "-f", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    watchdog = threading.Timer(20, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()
+
+
+def read_line(stream: IO[str] | None) -> str:
+    assert stream is not None
+    return stream.readline()
+
+
+def test_json_is_the_structured_log(store: Store, command: Command) -> None:
+    store.whole()
+    expected = [log_object(r) for r in tail(store.connection, Filters(), 0)]
+    assert [json.loads(text) for text in command.lines("logs", "--json")] == expected
+    assert len(expected) == 7
+
+
+def test_one_line_per_record_oldest_first(store: Store, command: Command) -> None:
+    key = store.whole(prompt="hello\nthere")
+    lines = command.lines("logs")
+    assert [text.split()[3] for text in lines] == [
+        "start", "prompt", "result", "thought", "tool", "tokens", "end",
+    ]  # fmt: skip
+    assert all(key[:13] in text for text in lines)
+    assert lines[1].endswith("hello\\nthere")
+    assert "\x1b" not in command.out
+
+
+def test_hostile_text_is_shown_not_obeyed(store: Store, command: Command) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\u202e\r\nFAKE"
+    fields: dict[str, Any] = {
+        "model": evil,
+        "client": evil,
+        "client_session_id": evil,
+        "initiator_id": evil,
+    }
+    store.write(
+        start(evil, **fields),
+        prompt(evil, evil),
+        end(evil, NOON, error_type=evil, error_message=evil),
+    )
+    lines = command.lines("logs")
+    assert len(lines) == 3
+    assert all(text.isprintable() for text in lines)
+
+
+def test_default_is_the_last_hundred(store: Store, command: Command) -> None:
+    for n in range(20):
+        store.whole(NOON + n)
+    assert len(command.lines("logs")) == 100
+    assert len(command.lines("logs", "-n", "0")) == 140
+    assert len(command.lines("logs", "--lines", "3")) == 3
+
+
+def test_types_repeat(store: Store, command: Command) -> None:
+    store.whole()
+    words = ("--record-type", "token_usage", "--record-type", "tool_usage", "--json")
+    kinds = [json.loads(text)["record_type"] for text in command.lines("logs", *words)]
+    assert kinds == ["tool_usage", "token_usage"]
+
+
+def test_filters_reach_the_store(store: Store, command: Command) -> None:
+    key = store.whole(model="gpt-5", prompt="find the needle")
+    store.whole(status=Status.FAILED, provider="openai", client_session_id="other")
+    words = (
+        "--interception", key[:35], "--model", "gpt*", "--provider", "anthropic", "--client",
+        "claude code", "--initiator", "local", "--session", "session-1", "--status", "completed",
+        "--since", "2026-01-01T00:00:00Z", "--until", "2026-01-02T00:00:00Z", "-q", "need*",
+    )  # fmt: skip
+    assert len(command.lines("logs", *words)) == 1
+    assert command.lines("logs", *words[:-1], "absent") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--record-type", "tokens"), 2, "interception_start, interception_end, token_usage"),
+        (("--status", "done"), 2, "completed, failed, aborted, running"),
+        (("--since", "soon"), 2, "--since"),
+        (("-q", "!!"), 2, "nothing to search for"),
+        (("--lines=-1",), 2, "0"),
+        (("--interception", "zz"), 1, "no interception 'zz'"),
+    ],
+)
+def test_wrong_usage(command: Command, words: tuple[str, ...], code: int, message: str) -> None:
+    assert command.run("logs", *words) == code
+    assert message in command.err
+    assert command.out == ""
+
+
+def test_missing_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = Command(tmp_path / "none.db", capsys)
+    assert command.run("logs") == 1
+    assert "there is no database" in command.err
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_lines_fit_the_terminal(width: int) -> None:
+    from rich.cells import cell_len
+
+    records: list[Record] = [start("id"), *children("id", NOON, "\u4e2d" * 100), end("id", NOON)]
+    for record in records:
+        text = line(record, width=width, colour=False)
+        head = 30
+        assert cell_len(text) <= max(width, head)
+
+
+def test_colour_ends_where_the_line_ends() -> None:
+    for record in [start("id"), *children("id", NOON, "text"), end("id", NOON)]:
+        text = line(record, width=80, colour=True)
+        assert text.count("\x1b[0m") * 2 == text.count("\x1b[")
+
+
+def test_follow_shows_a_record_within_a_quarter_second(store: Store) -> None:
+    store.whole()
+    words = ("--db", str(store.path), "--json", "--record-type", "prompt_usage")
+    with following(*words) as process:
+        assert json.loads(read_line(process.stdout))["prompt"] == "hello"
+        delays = []
+        for n in range(5):
+            began = time.monotonic()
+            store.whole(prompt=str(n))
+            assert json.loads(read_line(process.stdout))["prompt"] == str(n)
+            delays.append(time.monotonic() - began)
+        assert sorted(delays)[2] < 0.25
+
+
+def test_follow_waits_for_the_database_and_ends_quietly(tmp_path: Path) -> None:
+    path = tmp_path / "later.db"
+    with following("--db", str(path), "--record-type", RecordType.PROMPT_USAGE) as process:
+        assert "waiting for a database" in read_line(process.stderr)
+        with new_store(path) as store:
+            store.whole(prompt="at last")
+        assert "at last" in read_line(process.stdout)
+        if os.name != "nt":
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 130
+            assert process.stderr is not None
+            assert process.stderr.read() == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGPIPE semantics on Windows")
+def test_closed_pipe_is_quiet(store: Store) -> None:
+    for n in range(300):
+        store.whole(NOON + n, prompt="x" * 500)
+    with subprocess.Popen(
+        [sys.executable, "-m", "aigw", "logs", "-n", "0", "--db", str(store.path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        read_line(process.stdout)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""

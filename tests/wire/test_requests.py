@@ -1,0 +1,146 @@
+"""What a request says of itself, in whatever JSON it comes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from aigw.wire.apis import Api, read_request
+from aigw.wire.facts import RequestFacts
+
+EVERY_API = pytest.mark.parametrize("api", list(Api))
+
+
+def body(api: Api, **fields: Any) -> bytes:
+    key = "input" if api is Api.RESPONSES else "messages"
+    return json.dumps({key: [{"role": "user", "content": "hi"}], **fields}).encode()
+
+
+@EVERY_API
+@pytest.mark.parametrize(
+    "data", [b"", b"null", b"[]", b'"x"', b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000]
+)
+def test_what_is_no_object_has_no_facts(api: Api, data: bytes) -> None:
+    assert read_request(api, data) == RequestFacts()
+
+
+@EVERY_API
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_encodings(api: Api, encoding: str) -> None:
+    data = body(api, model="m").decode().encode(encoding)
+    assert read_request(api, data).prompt == "hi"
+    assert read_request(api, data).model == "m"
+
+
+@EVERY_API
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'"temperature":NaN',
+        b'"temperature":1e999',
+        b'"seed":' + b"9" * 5000,
+        b'"user":"\\ud800"',
+        b'"user":"\xff"',
+        b'"user":"a\tb"',
+        b'"metadata":[1]',
+        b'"stream_options":"x"',
+        b'"prompt_cache_key":{}',
+        b'"client_metadata":"x"',
+        b'"model":"first"',
+    ],
+)
+def test_an_odd_field_loses_no_other(api: Api, odd: bytes) -> None:
+    found = read_request(api, b"{" + odd + b"," + body(api, model="m", stream=True)[1:])
+    assert (found.model, found.streaming, found.prompt) == ("m", True, "hi")
+
+
+@EVERY_API
+def test_odd_messages_lose_no_other_field(api: Api) -> None:
+    oddities: list[Any] = [None, 5, {}, "x", [None], [[]], [{"role": 5, "content": 7}]]
+    for odd in oddities:
+        data = body(api, model="m", stream=True, messages=odd, input=5)
+        assert read_request(api, data).model == "m"
+        assert read_request(api, data).streaming
+
+
+@EVERY_API
+def test_lone_surrogates_can_be_stored(api: Api) -> None:
+    data = body(api).replace(b'"hi"', b'"a\\ud83d \\ud83d\\ude00"')
+    assert read_request(api, data).prompt == "a\ufffd 😀"
+
+
+@pytest.mark.parametrize(
+    ("value", "strict", "lenient"),
+    [
+        (True, True, True),
+        (False, False, False),
+        ("true", False, True),
+        ("1", False, True),
+        ("yes", False, False),
+        (1, False, True),
+        (0, False, False),
+        (None, False, False),
+        ([], False, False),
+    ],
+)
+def test_streaming(value: Any, strict: bool, lenient: bool) -> None:
+    for api, expected in zip(Api, (strict, strict, lenient), strict=True):
+        assert read_request(api, body(api, stream=value)).streaming is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "strict", "lenient"),
+    [("m", "m", "m"), (5, "", "5"), (True, "", "true"), (None, "", ""), ({}, "", "")],
+)
+def test_model(value: Any, strict: str, lenient: str) -> None:
+    for api, expected in zip(Api, (strict, strict, lenient), strict=True):
+        assert read_request(api, body(api, model=value)).model == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "lacks"),
+    [
+        ({"stream": True}, True),
+        ({"stream": True, "stream_options": None}, True),
+        ({"stream": True, "stream_options": {}}, True),
+        ({"stream": True, "stream_options": {"include_usage": False}}, True),
+        ({"stream": True, "stream_options": {"include_usage": True}}, False),
+        ({"stream": False}, False),
+        ({}, False),
+    ],
+)
+def test_lacks_usage(fields: dict[str, Any], lacks: bool) -> None:
+    data = body(Api.CHAT_COMPLETIONS, **fields)
+    assert read_request(Api.CHAT_COMPLETIONS, data).lacks_usage is lacks
+    assert not read_request(Api.MESSAGES, data).lacks_usage
+
+
+@pytest.mark.parametrize(
+    ("user_id", "session"),
+    [
+        ('{"device_id":"d","session_id":"s"}', "s"),
+        ('{"session_id":" s "}', "s"),
+        ('{"session_id":""}', None),
+        ('{"session_id":7}', None),
+        ('{"session_id":"","x":"_session_y"}', None),
+        ("user_1_account__session_abc", "abc"),
+        ("a_session_b_session_c", "b_session_c"),
+        ("user-1", None),
+        ("{broken _session_x", "x"),
+        ("\ud800_session_x", "x"),
+        (5, None),
+        (None, None),
+    ],
+)
+def test_claude_codes_session(user_id: Any, session: str | None) -> None:
+    data = body(Api.MESSAGES, metadata={"user_id": user_id})
+    assert read_request(Api.MESSAGES, data).session_key == session
+
+
+def test_codex_session() -> None:
+    data = body(Api.RESPONSES, client_metadata={"session_id": " s "}, prompt_cache_key="k")
+    found = read_request(Api.RESPONSES, data)
+    assert (found.session_key, found.prompt_cache_key) == ("s", "k")
+    assert read_request(Api.RESPONSES, body(Api.RESPONSES, client_metadata={})).session_key is None
