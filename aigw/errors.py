@@ -4,7 +4,7 @@
       ConfigError      an option, file or variable is wrong        -> exit 2
       StoreError       the database cannot be opened or written    -> exit 1, or 503 to a client
       DaemonError      the daemon cannot start or be reached       -> exit 1
-        NotRunning     no daemon runs on this database             -> exit 3
+        NotRunningError  no daemon runs on this database           -> exit 3
       UpstreamError    no answer from the provider                 -> 502 or 504 to a client
 
 `cli/main.py` maps them to exit codes; `gateway/errors.py` maps the last to wire errors.
@@ -38,7 +38,7 @@ class DaemonError(AigwError):
     """The daemon cannot start."""
 
 
-class NotRunning(DaemonError):
+class NotRunningError(DaemonError):
     """No daemon runs on this database."""
 
     exit_code = 3

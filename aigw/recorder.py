@@ -139,7 +139,7 @@ class Recorder:
         except StoreError:
             if not self.fail_open:
                 raise
-            _log.error("interception %s goes on, unrecorded as yet", start.interception_id)  # noqa: TRY400
+            _log.error("interception %s goes on, unrecorded as yet", start.interception_id)
             self.sink.post(records)
         except asyncio.CancelledError:
             # The client left while the start was being committed; it gets its end all the same.

@@ -35,7 +35,7 @@ class RecordType(StrEnum):
 
     INTERCEPTION_START = "interception_start"
     INTERCEPTION_END = "interception_end"
-    TOKEN_USAGE = "token_usage"
+    TOKEN_USAGE = "token_usage"  # noqa: S105 (a record type)
     PROMPT_USAGE = "prompt_usage"
     TOOL_USAGE = "tool_usage"
     TOOL_RESULT = "tool_result"
@@ -164,8 +164,9 @@ class ToolResult(msgspec.Struct, gc=False, kw_only=True):
 
 
 class ModelThought(msgspec.Struct, gc=False, kw_only=True):
-    """Reasoning the model showed. `metadata["source"]` is `thinking`, `reasoning_summary`,
-    `commentary` or `reasoning_content`.
+    """Reasoning the model showed.
+
+    `metadata["source"]` is `thinking`, `reasoning_summary`, `commentary` or `reasoning_content`.
     """
 
     interception_id: str
@@ -251,6 +252,10 @@ def rfc3339(microseconds: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % 1_000_000:06d}Z"
 
 
+_LAST_COUNT = 0xFFF
+"""The counter of an id has 12 bits."""
+
+
 class IdSource:
     """Makes UUIDv7 ids (RFC 9562 section 5.7) that never sort before an earlier one of the same source.
 
@@ -279,7 +284,7 @@ class IdSource:
         if milliseconds > self._milliseconds:
             self._milliseconds = milliseconds
             self._counter = 0
-        elif self._counter == 0xFFF:
+        elif self._counter == _LAST_COUNT:
             self._milliseconds += 1
             self._counter = 0
         else:

@@ -25,7 +25,7 @@ def _interceptions() -> None:
 
 
 @app.command("list")
-def list_interceptions(  # noqa: PLR0917 (typer's flags are parameters)
+def list_interceptions(
     initiator: Annotated[
         str | None, typer.Option(help="Who made the request; `me` for oneself.")
     ] = None,

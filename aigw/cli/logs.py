@@ -24,7 +24,7 @@ DEFAULT_LINES_FOLLOWING = 10
 STATUSES = ("completed", "failed", "aborted", "running")
 
 
-def logs(  # noqa: PLR0917 (typer's flags are parameters)
+def logs(
     record_type: Annotated[
         list[str] | None,
         typer.Option("--record-type", metavar="TYPE", help="Only this type; repeat for several."),

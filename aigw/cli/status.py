@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aigw.errors import NotRunning
+from aigw.errors import NotRunningError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def status(
     else:
         for line in _lines(facts):
             sys.stdout.write(f"{line}\n")
-    return 0 if running else NotRunning.exit_code
+    return 0 if running else NotRunningError.exit_code
 
 
 def _store_facts(path: Path) -> dict[str, Any]:

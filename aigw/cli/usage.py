@@ -26,7 +26,7 @@ _HEADINGS = (
 )  # fmt: skip
 
 
-def usage(  # noqa: PLR0917 (typer's flags are parameters)
+def usage(
     by: Annotated[
         list[str] | None,
         typer.Option(

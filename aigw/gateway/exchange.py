@@ -121,7 +121,7 @@ class Exchange:
             return await self._refused(error)
         except StoreError as error:
             # The answer's end may not be shown: it would be an answer that nobody recorded.
-            _log.error("an answer is cut short: %s", error)  # noqa: TRY400 (no traceback wanted)
+            _log.error("an answer is cut short: %s", error)
             if self._started:
                 cut(self._request)
             return error_response(self._shape, 503, "store_unavailable", str(error))

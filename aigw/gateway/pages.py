@@ -24,8 +24,6 @@ from aigw.telemetry.metrics import Metrics
 READY_SECONDS = 2.0
 """How long /readyz waits for the store: probes commonly give up after three."""
 
-STATUS_PATH = "/api/v2/aibridge/status"
-
 
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
@@ -51,12 +49,16 @@ class Pages:
             return web.Response()
         if request.method not in {"GET", "HEAD"}:
             return None
-        if path == "/healthz":
-            return web.Response(text="ok\n")
-        if path == "/readyz":
-            return await self._ready()
-        if path in {STATUS_PATH, STATUS_PATH.replace("aibridge", "ai-gateway")}:
-            return _json(200, self.status())
+        match path:
+            case "/healthz":
+                return web.Response(text="ok\n")
+            case "/readyz":
+                return await self._ready()
+            case "/api/v2/aibridge/status" | "/api/v2/ai-gateway/status":
+                return _json(200, self.status())
+        return await self._read(request, path)
+
+    async def _read(self, request: web.BaseRequest, path: str) -> web.Response | None:
         answer = await respond(path, request.query, self._facts.database)
         if answer is None:
             return None

@@ -60,7 +60,7 @@ class Server:
             if provider is None:
                 return await self._local(request, path, shape)
             return await self._serve(request, provider, rest, mark + query)
-        except Exception:
+        except Exception:  # noqa: BLE001 (nothing may escape to aiohttp's HTML page)
             _log.exception("serving a request failed")
             return error_response(
                 shape, 500, "gateway_error", "the gateway failed; its log has the details"

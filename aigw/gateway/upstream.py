@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -75,7 +75,6 @@ class Upstream:
 
     def __init__(self, connect_timeout: float, idle_timeout: float) -> None:
         self.idle_timeout = idle_timeout
-        self._connect_timeout = connect_timeout
         self._session = aiohttp.ClientSession(
             connector=_Connector(
                 limit=0,
@@ -110,13 +109,13 @@ class Upstream:
             return await self._send(method, url, headers, body)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if not attempt.reused or _answer_had_begun(error) or _never_connected(error):
-                raise self._translate(url, error) from error
+                raise _translate(url, error) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._translate(url, error) from error
+            raise _translate(url, error) from error
         try:
             return await self._send(method, url, headers, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._translate(url, error) from error
+            raise _translate(url, error) from error
 
     async def _send(
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes
@@ -131,14 +130,10 @@ class Upstream:
                 method, target, headers=headers, data=data, allow_redirects=False, proxy=proxy
             )
 
-    def broken(
-        self, answer: aiohttp.ClientResponse, error: Exception, *, stalled: bool
-    ) -> UpstreamError:
+    @staticmethod
+    def broken(answer: aiohttp.ClientResponse, error: Exception, *, stalled: bool) -> UpstreamError:
         """The error of an answer that broke off, or `stalled`, after it had begun."""
-        return self._translate(str(answer.url), TimeoutError() if stalled else error)
-
-    def _translate(self, url: str, error: Exception) -> UpstreamError:
-        return _translate(url, error, self._connect_timeout, self.idle_timeout)
+        return _translate(str(answer.url), TimeoutError() if stalled else error)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -182,37 +177,67 @@ def _never_connected(error: Exception) -> bool:
     return isinstance(error, aiohttp.ClientConnectorError)
 
 
-def _translate(
-    url: str, error: Exception, connect_timeout: float, idle_timeout: float
-) -> UpstreamError:
+_Words = Callable[[str, Exception], str]
+
+# Most specific first. Each: what was raised, the client's status, the error's kind, the words.
+_FAULTS: tuple[tuple[tuple[type[Exception], ...], int, str, _Words], ...] = (
+    (
+        (aiohttp.ConnectionTimeoutError,),
+        504,
+        "upstream_timeout",
+        lambda host, _: f"no connection to {host} within the connect timeout",
+    ),
+    (
+        (TimeoutError,),
+        504,
+        "upstream_timeout",
+        lambda host, _: f"{host} sent nothing for as long as the idle timeout allows",
+    ),
+    (
+        (aiohttp.ClientConnectorDNSError,),
+        502,
+        "upstream_unreachable",
+        lambda host, _: f"the host name of {host} cannot be resolved",
+    ),
+    (
+        (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError),
+        502,
+        "upstream_tls",
+        lambda host, error: f"TLS with {host} failed: {_cause(error)}",
+    ),
+    (
+        (aiohttp.ClientHttpProxyError, aiohttp.ClientProxyConnectionError),
+        502,
+        "upstream_proxy",
+        lambda host, error: f"the HTTP proxy on the way to {host} failed: {_cause(error)}",
+    ),
+    (
+        (aiohttp.ClientConnectorError,),
+        502,
+        "upstream_unreachable",
+        lambda host, error: f"cannot connect to {host}: {_cause(error)}",
+    ),
+    (
+        (aiohttp.ClientResponseError,),
+        502,
+        "upstream_invalid",
+        lambda host, _: f"{host} sent something that is not a valid HTTP answer",
+    ),
+    (
+        (Exception,),
+        502,
+        "upstream_disconnected",
+        lambda host, _: f"{host} closed the connection early",
+    ),
+)
+
+
+def _translate(url: str, error: Exception) -> UpstreamError:
     host = urlsplit(url).netloc
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return UpstreamError(
-            504, "upstream_timeout", f"no connection to {host} within {connect_timeout:g} seconds"
-        )
-    if isinstance(error, TimeoutError):
-        return UpstreamError(
-            504, "upstream_timeout", f"{host} sent nothing for {idle_timeout:g} seconds"
-        )
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return UpstreamError(
-            502, "upstream_unreachable", f"the host name of {host} cannot be resolved"
-        )
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return UpstreamError(502, "upstream_tls", f"TLS with {host} failed: {_cause(error)}")
-    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
-        return UpstreamError(
-            502, "upstream_proxy", f"the HTTP proxy on the way to {host} failed: {_cause(error)}"
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamError(
-            502, "upstream_unreachable", f"cannot connect to {host}: {_cause(error)}"
-        )
-    if isinstance(error, aiohttp.ClientResponseError):
-        return UpstreamError(
-            502, "upstream_invalid", f"{host} sent something that is not a valid HTTP answer"
-        )
-    return UpstreamError(502, "upstream_disconnected", f"{host} closed the connection early")
+    for kinds, status, kind, words in _FAULTS:
+        if isinstance(error, kinds):
+            return UpstreamError(status, kind, words(host, error))
+    raise AssertionError
 
 
 def _cause(error: Exception) -> str:

@@ -32,7 +32,7 @@ async def prune_regularly(writer: Writer, retention: timedelta) -> None:
             if pruned:
                 _log.debug("pruned %d rows", pruned)
         except Exception as error:  # noqa: BLE001 (the next round may do better)
-            _log.error("pruning failed: %s", error)  # noqa: TRY400
+            _log.error("pruning failed: %s", error)
         await asyncio.sleep(EVERY_SECONDS)
 
 
@@ -46,6 +46,8 @@ async def prune_once(writer: Writer, retention: timedelta) -> int:
             break
         total += sum(counts.values())
         await asyncio.sleep(PAUSE_SECONDS)
-    while total and await writer.call(release_space):
+    more = total > 0
+    while more:
+        more = await writer.call(release_space)
         await asyncio.sleep(PAUSE_SECONDS)
     return total

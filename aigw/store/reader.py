@@ -24,7 +24,7 @@ CACHE_KIB = 32_768
 """The page cache of one reader. Reports over many rows profit; the default of 2 MB thrashes."""
 
 
-class NoDatabase(StoreError):  # noqa: N818 (a state more than an error, as NotRunning)
+class NoDatabase(StoreError):  # noqa: N818 (a state more than an error, as NotRunningError)
     """There is no database here, or nothing has been made in it yet."""
 
 

@@ -52,10 +52,21 @@ COLUMNS: dict[str, str] = {
     "model_thoughts": f"{_CHILD}, content, metadata",
 }
 _END_COLUMNS = (
-    "end_seq, ended_at, status, status_code, error_type, error_message, duration_ms,"
-    " time_to_first_byte_ms, streaming, input_tokens, output_tokens, cache_read_input_tokens,"
-    " cache_write_input_tokens, reasoning_tokens"
-).split(", ")
+    "end_seq",
+    "ended_at",
+    "status",
+    "status_code",
+    "error_type",
+    "error_message",
+    "duration_ms",
+    "time_to_first_byte_ms",
+    "streaming",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_tokens",
+)
 
 
 def _json(metadata: dict[str, Any]) -> str:

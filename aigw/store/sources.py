@@ -5,7 +5,8 @@ The opposite of `rows`: a record read back gives exactly the `log_object` that i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -21,11 +22,7 @@ from aigw.records import (
     ToolResult,
     ToolUsage,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aigw.store.rows import Row
+from aigw.store.rows import Row
 
 _decode = msgspec.json.Decoder().decode
 

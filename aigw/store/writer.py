@@ -146,7 +146,7 @@ class Writer:
         if self._on_records is not None and records:
             try:
                 self._on_records(records)
-            except Exception:
+            except Exception:  # noqa: BLE001 (a log's failure is not the store's)
                 _log.exception("writing structured log lines failed")
         if self._is_quick(items, records) and self._commit_here(records):
             for item in items:

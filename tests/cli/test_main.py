@@ -14,7 +14,7 @@ from aigw.cli import main as main_module
 from aigw.cli.commands import COMMANDS, PANELS, Command
 from aigw.cli.main import main
 from aigw.cli.option_flags import spell_out_switches
-from aigw.errors import ConfigError, DaemonError, NotRunning, StoreError
+from aigw.errors import ConfigError, DaemonError, NotRunningError, StoreError
 from aigw.options import OPTIONS
 from tests.home import use_home
 
@@ -211,7 +211,7 @@ def test_values_that_look_like_switches_stay_values() -> None:
         (ConfigError("one", "two"), 2, "Error: one\nError: two\n"),
         (StoreError("the database is gone"), 1, "Error: the database is gone\n"),
         (DaemonError("the port is taken"), 1, "Error: the port is taken\n"),
-        (NotRunning("no daemon"), 3, "Error: no daemon\n"),
+        (NotRunningError("no daemon"), 3, "Error: no daemon\n"),
         (KeyboardInterrupt(), 130, ""),
         (PermissionError(13, "Permission denied", "/x"), 1, "Error: /x: Permission denied\n"),
     ],

@@ -268,6 +268,70 @@ def test_logs_follow_within_a_quarter_of_a_second(start_daemon: StartDaemon, mod
     assert max(delays) < 0.5, delays
 
 
+def test_following_survives_pruning_and_a_restart(start_daemon: StartDaemon, model: Model) -> None:
+    daemon = start_daemon()
+    ask(daemon.port, "POST", CHAT.path, CHAT.body(model("tools-3")), JSON_HEADERS)
+    before = len(daemon.records())
+    with _following(daemon) as lines:
+        for _ in range(before):
+            lines.readline()
+        prune = ("prune", "--retention", "1s", "--json", "--db", str(daemon.database))
+        until(lambda: run_aigw(daemon.folder, *prune).returncode == 0 and not daemon.records())
+        for turn in range(3):
+            name = model("text")
+            ask(daemon.port, "POST", CHAT.path, CHAT.body(name), JSON_HEADERS)
+            seen = []
+            while not seen or seen[-1]["record_type"] != "interception_end":
+                seen.append(json.loads(lines.readline()))
+            assert seen[0]["record_type"] == "interception_start"
+            assert seen[0]["model"] == name
+            assert {each["interception_id"] for each in seen} == {seen[0]["interception_id"]}
+            if turn == 0:
+                assert daemon.stop() == 0
+                daemon.start()
+
+
+def test_metrics_count_and_stay_bounded(start_daemon: StartDaemon, model: Model) -> None:
+    daemon = start_daemon("--prometheus-enable", "--prometheus-address", "127.0.0.1:0")
+    for api in APIS:
+        ask(daemon.port, "POST", api.path, api.body("sim-think+tools-2+cached"), JSON_HEADERS)
+        ask(daemon.port, "POST", api.path, api.body("sim-error-429"), JSON_HEADERS)
+    ask(daemon.port, "GET", "/openai/v1/models/one")
+    page = _metrics(daemon)
+    for name in (
+        "coder_aibridged_interceptions_total",
+        "coder_aibridged_interceptions_inflight",
+        "coder_aibridged_interceptions_duration_seconds_bucket",
+        "coder_aibridged_passthrough_total",
+        "coder_aibridged_prompts_total",
+        "coder_aibridged_tokens_total",
+        "coder_aibridged_non_injected_tool_selections_total",
+    ):
+        assert f"\n{name}{{" in page, name
+    ended = [
+        line
+        for line in page.splitlines()
+        if line.startswith("coder_aibridged_interceptions_total{")
+    ]
+    assert sum(float(line.rpartition(" ")[2]) for line in ended) == 6
+    assert sum(float(line.rpartition(" ")[2]) for line in ended if "failed" in line) == 3
+    with Connection(daemon.port) as connection:
+        for turn in range(1500):
+            connection.send("GET", f"/openai/v1/models/{turn}")
+            connection.receive()
+            connection.send("POST", CHAT.path, CHAT.body(model("text")))
+            assert connection.receive().status == 200
+    grown = _metrics(daemon)
+    assert grown.count("\n") < page.count("\n") + 1500
+    assert "/models/77" not in grown
+
+
+def _metrics(daemon: Daemon) -> str:
+    status, body = fetch(f"http://{daemon.metrics_address}/metrics")
+    assert status == 200
+    return body.decode()
+
+
 def test_a_stream_can_be_followed_while_it_runs(
     simulator: Simulator, start_daemon: StartDaemon, model: Model
 ) -> None:
