@@ -58,8 +58,8 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 class RecordSink(Protocol):
     """Where records go: the store's writer."""
 
-    def post(self, records: Sequence[Record]) -> None:
-        """Take records over without waiting."""
+    def post(self, records: Sequence[Record], *, again: bool = False) -> None:
+        """Take records over without waiting; `again` after a `commit` of them that failed."""
 
     def commit(self, records: Sequence[Record]) -> Awaitable[None]:
         """Commit records; awaiting raises StoreError when that failed."""
@@ -140,7 +140,7 @@ class Recorder:
             if not self.fail_open:
                 raise
             _log.error("interception %s goes on, unrecorded as yet", start.interception_id)
-            self.sink.post(records)
+            self.sink.post(records, again=True)
         except asyncio.CancelledError:
             # The client left while the start was being committed; it gets its end all the same.
             Interception(self, start, prompt).abandon(Ending(CLIENT_LEFT))
@@ -189,7 +189,7 @@ class Interception:
             await self._recorder.sink.commit(records)
         except StoreError:
             # Kept in memory for when the store can write again, bounded there.
-            self._recorder.sink.post(records)
+            self._recorder.sink.post(records, again=True)
             if not self._recorder.fail_open:
                 raise
 

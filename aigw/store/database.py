@@ -54,7 +54,7 @@ def open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
-        raise StoreError(_explain(path, error)) from error
+        raise StoreError(explain(path, error)) from error
     except StoreError:
         if connection is not None:
             connection.close()
@@ -76,7 +76,8 @@ def _make_file(path: Path) -> None:
         path.chmod(0o600)
 
 
-def _explain(path: Path, error: sqlite3.Error) -> str:
+def explain(path: Path, error: sqlite3.Error) -> str:
+    """What is wrong with a database that cannot be opened, and what to do."""
     text = str(error)
     if "not a database" in text or "malformed" in text:
         return (

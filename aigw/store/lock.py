@@ -71,6 +71,8 @@ class DaemonLock:
             StoreError: another daemon holds it, or the file cannot be made.
         """
         try:
+            # The first start on a machine: the database's folder is made when its lock is.
+            self._database.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
             descriptor = os.open(_lock_path(self._database), os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StoreError(

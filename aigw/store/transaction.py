@@ -44,7 +44,7 @@ class Transaction:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        self.records_written += len(records)
+        self.records_written += self._next - first
         self._open.update(opened)
         for record in records:
             if type(record) is InterceptionEnd:

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from aigw.errors import StoreError
 from aigw.records import PromptUsage, Record, ToolResult, ToolUsage
-from aigw.store.database import open_for_writing
+from aigw.store.database import explain, open_for_writing
 from aigw.store.transaction import Transaction
 from aigw.store.writing_thread import Item, WritingThread
 
@@ -79,8 +79,12 @@ class Writer:
         """
         self._loop = asyncio.get_running_loop()
         connection = open_for_writing(self.path, self._synchronous)
-        self._transaction = Transaction(connection)
-        self._transaction.end_orphans(now)
+        try:
+            self._transaction = Transaction(connection)
+            self._transaction.end_orphans(now)
+        except sqlite3.Error as error:
+            connection.close()
+            raise StoreError(explain(self.path, error)) from error
         self._turn = threading.Lock()
         self._thread = WritingThread(
             self.path, connection, self._transaction, self._turn, self._loop, self._taken_back
@@ -97,9 +101,12 @@ class Writer:
         """When a write last failed (seconds since the epoch), and how."""
         return self._thread.last_error
 
-    def post(self, records: Sequence[Record]) -> None:
-        """Have records committed soon. They are in the store before any later `commit` returns."""
-        self._hand_in(Item(records, None))
+    def post(self, records: Sequence[Record], *, again: bool = False) -> None:
+        """Have records committed soon. They are in the store before any later `commit` returns.
+
+        `again` says that a `commit` of these records failed: they were told of already.
+        """
+        self._hand_in(Item(records, None, again=again))
 
     def commit(self, records: Sequence[Record]) -> asyncio.Future[None]:
         """Have records committed. Awaiting the future waits for that.
@@ -143,11 +150,8 @@ class Writer:
         if not items:
             return
         records = [record for item in items for record in item.records]
-        if self._on_records is not None and records:
-            try:
-                self._on_records(records)
-            except Exception:  # noqa: BLE001 (a log's failure is not the store's)
-                _log.exception("writing structured log lines failed")
+        if self._on_records is not None:
+            self._tell(self._on_records, items)
         if self._is_quick(items, records) and self._commit_here(records):
             for item in items:
                 if item.future is not None and not item.future.done():
@@ -155,6 +159,16 @@ class Writer:
             return
         self._handed_over += 1
         self._thread.put(items)
+
+    @staticmethod
+    def _tell(listener: Callable[[Sequence[Record]], None], items: Sequence[Item]) -> None:
+        new = [record for item in items if not item.again for record in item.records]
+        if not new:
+            return
+        try:
+            listener(new)
+        except Exception:  # noqa: BLE001 (a log's failure is not the store's)
+            _log.exception("writing structured log lines failed")
 
     def _taken_back(self) -> None:
         """The thread has dealt with one batch (called on the loop)."""

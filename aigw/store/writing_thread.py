@@ -9,7 +9,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -39,16 +39,26 @@ batches are cheaper; searches cover the rest by themselves."""
 
 _Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 Future: TypeAlias = asyncio.Future[Any]
+_Settled: TypeAlias = tuple[Future, Any, Exception | None]
 
 
 class Item:
-    """Something for the writer to do: commit records, or run `work` on the connection."""
+    """Something for the writer to do: commit records, or run `work` on the connection.
 
-    __slots__ = ("future", "records", "work")
+    `again` marks records that were handed in before, and could not be committed then.
+    """
+
+    __slots__ = ("again", "future", "records", "work")
 
     def __init__(
-        self, records: Sequence[Record], future: Future | None, work: _Work | None = None
+        self,
+        records: Sequence[Record],
+        future: Future | None,
+        work: _Work | None = None,
+        *,
+        again: bool = False,
     ) -> None:
+        self.again = again
         self.records = records
         self.future = future
         self.work = work
@@ -86,6 +96,7 @@ class WritingThread:
         self._carried: list[Record] = []
         self._failing = False
         self._nudged = False
+        self._outcomes: list[_Settled] = []
         self._thread = threading.Thread(target=self._run, name="aigw-writer", daemon=True)
 
     @property
@@ -138,6 +149,8 @@ class WritingThread:
                     upkeep_at = time.monotonic() + UPKEEP_SECONDS
         finally:
             checkpointer.close()
+            if self._carried:
+                self._retry_carried()
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
@@ -150,14 +163,27 @@ class WritingThread:
             for item in items:
                 if item.work is not None:
                     self._work(item, item.work)
-        self._loop_call(self._done)
+        # Only now, with the turn given back, may who waited go on: what it commits next is quick.
+        outcomes, self._outcomes = self._outcomes, []
+        self._loop_call(self._hand_back, outcomes)
+
+    def _hand_back(self, outcomes: list[_Settled]) -> None:
+        """The one part that runs on the loop: resolve a batch's futures."""
+        self._done()
+        for future, result, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
 
     def _commit(self, items: list[Item]) -> None:
         records = [record for item in items for record in item.records]
         error = self._write([*self._carried, *records])
         if error is None:
             self._carried = []
-            self._resolve([(item.future, None) for item in items if item.future is not None])
+            self._settle(items, None)
         elif isinstance(error, sqlite3.OperationalError):
             self._give_up(items, error)
         else:
@@ -193,18 +219,20 @@ class WritingThread:
             del self._carried[:excess]
             _log.error("the store cannot write: %d records are lost", excess)
         failure = StoreError(f"the store cannot write: {error}")
-        self._resolve([(item.future, failure) for item in items if item.future is not None])
+        self._settle(items, failure)
 
     def _commit_one_by_one(self, items: list[Item]) -> None:
         """A record in the batch is bad: let every other one through."""
         carried, self._carried = self._carried, []
-        for item in [Item([record], None) for record in carried] + items:
+        for item in _singly([Item(carried, None), *items]):
             error = self._write(list(item.records))
             if item.future is not None:
                 failure = None if error is None else StoreError(f"a record was refused: {error}")
-                self._resolve([(item.future, failure)])
+                self._settle([item], failure)
+            elif isinstance(error, sqlite3.OperationalError):
+                self._carried.extend(item.records)
             elif error is not None:
-                _log.error("%d records were refused by the store: %s", len(item.records), error)
+                _log.error("a record was refused by the store: %s", error)
 
     def _work(self, item: Item, work: _Work) -> None:
         assert item.future is not None
@@ -212,9 +240,9 @@ class WritingThread:
             result = work(self._connection)
         except Exception as error:  # noqa: BLE001 (whatever it is belongs to the one who asked)
             self._rollback()
-            self._resolve([(item.future, error)])
+            self._outcomes.append((item.future, None, error))
         else:
-            self._loop_call(_set_result, item.future, result)
+            self._outcomes.append((item.future, result, None))
 
     def _upkeep(self, checkpointer: Checkpointer) -> float | None:
         """Index, checkpoint, retry what is carried; returns when to come back, if known."""
@@ -247,9 +275,8 @@ class WritingThread:
     def _note(self, error: Exception) -> None:
         self.last_error = (time.time(), f"{type(error).__name__}: {error}")
 
-    def _resolve(self, futures: list[tuple[Future, Exception | None]]) -> None:
-        if futures:
-            self._loop_call(_settle, futures)
+    def _settle(self, items: list[Item], error: Exception | None) -> None:
+        self._outcomes += [(item.future, None, error) for item in items if item.future is not None]
 
     def _loop_call(self, function: Callable[..., None], *args: Any) -> None:
         # The loop may be gone when the last batch is written during shutdown.
@@ -257,16 +284,11 @@ class WritingThread:
             self._loop.call_soon_threadsafe(function, *args)
 
 
-def _settle(futures: list[tuple[Future, Exception | None]]) -> None:
-    for future, error in futures:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
+def _singly(items: list[Item]) -> Iterator[Item]:
+    """Items apart, and records that nobody waits for too: each may be the bad one."""
+    for item in items:
+        if item.future is None:
+            for record in item.records:
+                yield Item([record], None)
         else:
-            future.set_exception(error)
-
-
-def _set_result(future: Future, result: Any) -> None:
-    if not future.done():
-        future.set_result(result)
+            yield item

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.raw import Answer, Headers, ask
+from tests.simulator import Gate, Script
 
 if TYPE_CHECKING:
+    from tests.e2e.daemon import Daemon
     from tests.simulator import Simulator
 
 EVENT_STREAM = [("Content-Type", "text/event-stream")]
@@ -60,12 +62,26 @@ MESSAGES = Api(
 APIS = [CHAT, RESPONSES, MESSAGES]
 
 
+def post(daemon: Daemon, api: Api, body: bytes) -> Answer:
+    """Ask the daemon on a connection of its own."""
+    return ask(daemon.port, "POST", api.path, body, JSON_HEADERS)
+
+
 def stream_events(simulator: Simulator, api: Api, model: str) -> list[bytes]:
     """The events of a stream, as the simulator sends them to a gateway, which asks for usage."""
     fields = json.loads(api.body(model, stream=True))
     fields["stream_options"] = {"include_usage": True}
     whole = ask(simulator.port, "POST", api.upstream, json.dumps(fields).encode()).body
     return [event + b"\n\n" for event in whole.split(b"\n\n") if event]
+
+
+def held_stream(simulator: Simulator, api: Api, name: str) -> Gate:
+    """Make a stream of the API wait at a gate before its fifth event."""
+    gate = Gate()
+    events = stream_events(simulator, api, name)
+    script = Script(headers=EVENT_STREAM, body=events, framing="chunked", hold={4: gate})
+    simulator.script(script, match=name.encode())
+    return gate
 
 
 def check_error(answer: Answer, provider: str, status: int) -> str:

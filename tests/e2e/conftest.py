@@ -42,6 +42,18 @@ def gateway(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> I
         yield running
 
 
+@pytest.fixture(scope="session")
+def strict(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with small limits: a second without a byte, a megabyte of body."""
+    with Daemon(
+        tmp_path_factory.mktemp("strict"),
+        simulator.openai_url,
+        simulator.anthropic_url,
+        *("--upstream-idle-timeout", "1s", "--max-body-size", "1MiB"),
+    ) as running:
+        yield running
+
+
 StartDaemon = Callable[..., Daemon]
 
 
