@@ -140,7 +140,7 @@ async def _gateway(
             metrics,
         )
         async with _listen(
-            server.handle, settings.http_address, settings.shutdown_timeout
+            server.handle, settings.http_address, settings.shutdown_timeout, "--http-address"
         ) as address:
             yield address
     finally:
@@ -157,13 +157,13 @@ async def _metrics_listener(address: Address, metrics: Metrics) -> AsyncIterator
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
-    async with _listen(handle, address, timedelta(seconds=1)) as listening:
+    async with _listen(handle, address, timedelta(seconds=1), "--prometheus-address") as listening:
         yield listening
 
 
 @contextlib.asynccontextmanager
 async def _listen(
-    handler: Callable[[web.BaseRequest], object], address: Address, shutdown: timedelta
+    handler: Callable[[web.BaseRequest], object], address: Address, shutdown: timedelta, flag: str
 ) -> AsyncIterator[str]:
     """Listen on an address; yields it with the port that was really taken."""
     server = web.Server(
@@ -183,9 +183,11 @@ async def _listen(
         try:
             await site.start()
         except OSError as error:
+            # asyncio puts the address and its own words around the system's.
+            why = os.strerror(error.errno) if error.errno else str(error)
             raise DaemonError(
-                f"cannot listen on {address}: {error.strerror or error}. "
-                "Stop what uses the port, or name another one."
+                f"cannot listen on {address}: {why}. Stop what uses the port, or name another "
+                f"address with {flag}."
             ) from error
         port = runner.addresses[0][1]
         host = f"[{address.host}]" if ":" in address.host else address.host

@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks import commands, latency, memory, slow_streams, throughput
 from benchmarks.bench import Bench
-from benchmarks.machine import cores, pin, raise_file_limit, run
+from benchmarks.machine import OtherWork, cores, pin, raise_file_limit, run
 from benchmarks.report import Row, show_json, show_table
 from benchmarks.servers import ServerError
 from benchmarks.upstream import Upstream
@@ -23,7 +24,7 @@ PARTS: dict[str, Part] = {
     "latency": latency.measure,
     slow_streams.PART: slow_streams.measure,
     "memory": memory.measure,
-    "commands": commands.measure,
+    commands.PART: commands.measure,
 }
 
 PART_LIMIT = 600.0
@@ -48,16 +49,24 @@ async def _measure(arguments: argparse.Namespace, core: int | None) -> list[Row]
     rows: list[Row] = []
     for name in arguments.only or PARTS:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
-        try:
-            async with asyncio.timeout(PART_LIMIT):
-                rows += await PARTS[name](bench)
-        except TimeoutError:
-            rows.append(_unmeasured(name, f"took more than {PART_LIMIT:.0f} s"))
-        except ServerError as error:
-            print(error, file=sys.stderr)
-            rows.append(_unmeasured(name, "the server did not start"))
+        noise = OtherWork(core)
+        measured = await _part(name, bench)
+        # The commands run on the load's core.
+        other = None if core is None or name == commands.PART else noise.share()
+        rows += [replace(row, other_work=other) for row in measured]
     await upstream.stop()
     return rows
+
+
+async def _part(name: str, bench: Bench) -> list[Row]:
+    try:
+        async with asyncio.timeout(PART_LIMIT):
+            return await PARTS[name](bench)
+    except TimeoutError:
+        return [_unmeasured(name, f"took more than {PART_LIMIT:.0f} s")]
+    except ServerError as error:
+        print(error, file=sys.stderr)
+        return [_unmeasured(name, "the server did not start")]
 
 
 def _unmeasured(name: str, why: str) -> Row:

@@ -18,6 +18,7 @@ from benchmarks.servers import ROOT, clean_environment
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
+PART = "commands"
 INTERCEPTIONS = 1_000_000
 QUICK_INTERCEPTIONS = 100_000
 BUILD_LIMIT = 1800.0
@@ -42,7 +43,7 @@ async def measure(bench: Bench) -> list[Row]:
         repeats = 5 if bench.quick else 15
         times, failures = await asyncio.to_thread(_time, [*arguments, *database], repeats)
         note = f"{count:,} interceptions, worst {max(times):.0f} ms" if database else ""
-        row = at_most("commands", f"`{name}`", "ms", aigw=median(times), most=most, note=note)
+        row = at_most(PART, f"`{name}`", "ms", aigw=median(times), most=most, note=note)
         rows.append(failed_by(failures, row))
     return rows
 

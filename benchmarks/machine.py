@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psutil
@@ -83,6 +84,33 @@ def cpu_seconds(pid: int) -> float:
     """Processor time a process has used so far."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
+
+
+class OtherWork:
+    """Measures what else keeps a core busy while our children run there.
+
+    A figure taken beside much other work is worth little; the report shows how much there was.
+    """
+
+    def __init__(self, core: int | None) -> None:
+        self._core = core
+        self._started = time.monotonic()
+        self._busy = self._others()
+
+    def _others(self) -> float:
+        if self._core is None:
+            return 0.0
+        times = psutil.cpu_times(percpu=True)[self._core]
+        busy = sum(times) - times.idle - getattr(times, "iowait", 0.0)
+        # On Linux the times of guests are part of the user's.
+        busy -= getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+        ours = os.times()
+        return busy - ours.children_user - ours.children_system
+
+    def share(self) -> float:
+        """The share of the time since the start, 0 to 1; the children must have ended."""
+        seconds = time.monotonic() - self._started
+        return min(1.0, max(0.0, (self._others() - self._busy) / seconds)) if seconds else 0.0
 
 
 async def settle(pid: int, limit: float = 30.0) -> float:

@@ -30,6 +30,8 @@ class Row:
     target: str = ""
     passed: bool | None = None
     note: str = ""
+    other_work: float | None = None
+    """Share of the time that other programs took of the servers' core: a measure of the noise."""
 
 
 def share(
@@ -117,6 +119,11 @@ def show_table(rows: Sequence[Row]) -> None:
         table.add_row(
             row.name, row.unit, _figure(row.floor), _figure(row.aigw), ratio, row.target, verdict, row.note
         )  # fmt: skip
+    noise = {row.part: row.other_work for row in rows if row.other_work is not None}
+    if noise:
+        table.caption = "other work on the servers' core: " + ", ".join(
+            f"{part} {amount:.0%}" for part, amount in noise.items()
+        )
     # A pipe has no width of its own: do not fold the table at 80 columns there.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 

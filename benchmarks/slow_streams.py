@@ -8,9 +8,11 @@ delay is the stricter. `direct` shows what of it is the load generator's own.
 from __future__ import annotations
 
 import math
+import time
 
 from benchmarks.bench import Bench, MemoryWatch
 from benchmarks.load import SlowStreams, Target
+from benchmarks.machine import cpu_seconds
 from benchmarks.payloads import Workload, stream_workload
 from benchmarks.report import Row, at_most, failed_by, percentile
 from benchmarks.upstream import PACE
@@ -33,9 +35,12 @@ async def measure(bench: Bench) -> list[Row]:
         floor, _ = await _run(target, workload, limit)
     async with bench.serving("aigw") as (server, target):
         watch = MemoryWatch(server.pid)
+        used, started = cpu_seconds(server.pid), time.monotonic()
         delays, completed = await _run(target, workload, limit)
+        load = (cpu_seconds(server.pid) - used) / (time.monotonic() - started)
         peak = watch.stop()
-    note = f"{events} events each; worst {max(delays, default=math.nan):.0f} ms"
+    worst = max(delays, default=math.nan)
+    note = f"{events} events each; worst {worst:.0f} ms; {load:.0%} of the core used"
     errors = STREAMS - completed
     return [
         Row(

@@ -13,6 +13,7 @@ from typer.main import get_command, get_group
 from aigw import __version__
 from aigw.cli.commands import COMMANDS, DESCRIPTION
 from aigw.cli.option_flags import OptionTableCommand
+from aigw.cli.plain_values import take_plain_values
 
 CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["--help", "-h"]}
 
@@ -94,8 +95,8 @@ def load(name: str) -> Any:
         group = get_group(target)
         group.name = name
         group.short_help = command.help
-        return group
+        return take_plain_values(group)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     kind = OptionTableCommand if hasattr(target, "option_flags") else TyperCommand
     app.command(name, cls=kind, short_help=command.help, context_settings=CONTEXT_SETTINGS)(target)
-    return get_command(app)
+    return take_plain_values(get_command(app))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
@@ -38,7 +41,11 @@ def cut(request: web.BaseRequest) -> None:
     transport = request.transport
     if transport is None:
         return
-    if request.version >= (1, 1):
-        transport.close()
-    else:
+    if request.version < (1, 1):
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            # A close with nothing to linger for is a reset (POSIX, SO_LINGER).
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
+    else:
+        transport.close()

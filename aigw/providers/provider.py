@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from aigw.wire.apis import Api
 
@@ -75,7 +76,7 @@ def find_target(kind: ProviderType, path: str) -> Target | None:
 
     None when the path is not served. The list is one of what is allowed, because a central key
     may be able to do much more than ask models. A path that a provider could read as another one
-    (dot segments, empty segments, encoded slashes) is not served at all.
+    (dot segments, empty segments, however encoded) is not served at all.
     """
     if not path.startswith(kind.prefix):
         return None
@@ -97,8 +98,11 @@ def _allows(pattern: str, path: str) -> bool:
 
 
 def _is_plain(path: str) -> bool:
-    lowered = path.lower()
-    if any(mark in lowered for mark in ("%2f", "%5c", "\\", "//", "%00", ";")):
+    if "%25" in path:
+        # Doubly encoded: what it means depends on how often the provider decodes.
         return False
-    segments = lowered.replace("%2e", ".").split("/")
-    return not any(segment in {".", ".."} for segment in segments)
+    decoded = unquote(path)
+    if "\\" in decoded or "\0" in decoded:
+        return False
+    # An encoded slash is part of a model's name (`vendor/model`), and harmless without dots.
+    return not any(segment in {"", ".", ".."} for segment in decoded[1:].split("/"))

@@ -41,8 +41,8 @@ class Checkpointer:
             self._connection = sqlite3.connect(
                 self._path, isolation_level=None, check_same_thread=False
             )
-        _, frames, copied = _checkpoint(self._connection)
-        if frames != copied and frames > LONGEST_LOG_PAGES:
+        _, frames, _ = _checkpoint(self._connection)
+        if frames > LONGEST_LOG_PAGES:
             with turn:
                 _checkpoint(writing)
 

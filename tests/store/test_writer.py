@@ -275,26 +275,28 @@ async def test_a_poison_record_among_those_carried(writer: Writer, path: Path) -
     assert prompts(path) == ["good", "good too"]
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_every_record_is_told_of_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: Counter[str] = Counter()
     writer = Writer(path, on_records=lambda records: told.update(map(repr, records)))
     writer.open(NOON)
-    expected: list[Record] = [begun(0), said(0, "posted"), ended(0), begun(1), said(1, "x" * 200_000)]
-    await writer.commit(expected[:1])
+    retried: list[Record] = [begun(0), said(0, "posted")]
     with Locked(path):
-        writer.post(expected[1:2])
+        commit = writer.commit(retried)
+        await until(lambda: writer.last_error, "a failed attempt")
+    await commit
+    monkeypatch.setattr(writing_thread, "RETRY_SECONDS", 0.05)
+    carried: list[Record] = [said(0, "carried")]
+    refused: list[Record] = [said(0, "handed in twice"), ended(0)]
+    with Locked(path):
+        writer.post(carried)
         with pytest.raises(StoreError):
-            await writer.commit([])
-        monkeypatch.setattr(writing_thread, "RETRY_SECONDS", 30.0)
-        waiting = writer.commit(expected[2:3])
-        await asyncio.sleep(0.02)
-    await waiting
-    await writer.commit(expected[3:])
+            await writer.commit(refused)
+        writer.post(refused, again=True)
     with pytest.raises(StoreError):
-        await writer.commit([poisoned(1)])
+        await writer.commit([begun(1), poisoned(1)])
     await writer.close()
-    assert told == Counter(map(repr, [*expected, poisoned(1)]))
+    assert told == Counter(map(repr, [*retried, *carried, *refused, begun(1), poisoned(1)]))
+    assert prompts(path) == ["posted", "carried", "handed in twice"]
 
 
 async def test_a_listener_that_fails_costs_nothing(
