@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -21,10 +22,11 @@ from aiohttp import web
 from aigw import __version__, clock
 from aigw.durations import format_duration
 from aigw.errors import ConfigError, DaemonError
+from aigw.gateway.http1 import HEADER_COUNT, HEADER_LIMIT
 from aigw.gateway.pages import DaemonFacts, Pages
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
-from aigw.gateway.upstream import HEADER_LIMIT, Upstream
+from aigw.gateway.upstream import Upstream
 from aigw.providers.anthropic import ANTHROPIC
 from aigw.providers.openai import OPENAI
 from aigw.providers.provider import Provider, ProviderType
@@ -99,6 +101,7 @@ async def run(settings: Settings, ready: Callable[[Runtime, dict[str, Provider]]
         )
         _on_signals(stopping)
         lock.publish(runtime)
+        _spare_the_collector()
         ready(runtime, providers)
         await stopping.wait()
         _log.info("stopping: answers in flight have %s", format_duration(settings.shutdown_timeout))
@@ -173,6 +176,7 @@ async def _listen(
         access_log=None,
         max_line_size=HEADER_LIMIT,
         max_field_size=HEADER_LIMIT,
+        max_headers=HEADER_COUNT,
     )
     runner = web.ServerRunner(
         server, handle_signals=False, shutdown_timeout=shutdown.total_seconds()
@@ -194,6 +198,17 @@ async def _listen(
         yield f"{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def _spare_the_collector() -> None:
+    """Leave what was made at start out of every garbage collection, and collect less often.
+
+    Requests make few cycles. The default thresholds have the collector look at the same long-lived
+    objects many times a second, which costs a busy gateway some percent of its core.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _on_signals(stopping: asyncio.Event) -> None:

@@ -143,8 +143,11 @@ class Recorder:
             self.sink.post(records, again=True)
         except asyncio.CancelledError:
             # The client left while the start was being committed; it gets its end all the same.
-            Interception(self, start, prompt).abandon(Ending(CLIENT_LEFT))
+            self._begin(start, prompt).abandon(Ending(CLIENT_LEFT))
             raise
+        return self._begin(start, prompt)
+
+    def _begin(self, start: InterceptionStart, prompt: str | None) -> Interception:
         for observer in self.observers:
             observer.started(start)
         return Interception(self, start, prompt)

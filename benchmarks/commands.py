@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PART = "commands"
 INTERCEPTIONS = 1_000_000
 QUICK_INTERCEPTIONS = 100_000
-BUILD_LIMIT = 1800.0
+BUILD_LIMIT = 1200.0
 STORE_AGE_LIMIT = 7 * 86_400.0
 """A built store is used again for so many seconds: its records must lie in the last 30 days."""
 

@@ -22,6 +22,7 @@ from aigw.gateway.answer import Answer
 from aigw.gateway.edits import ChatUsageEdit
 from aigw.gateway.errors import error_response
 from aigw.gateway.headers import response_headers
+from aigw.gateway.http1 import UpstreamAnswer
 from aigw.gateway.idle import IdleWatch
 from aigw.gateway.response import RelayedResponse, WholeResponse, cut
 from aigw.gateway.upstream import Upstream, unread
@@ -52,7 +53,11 @@ class Call:
 
 @dataclass(slots=True)
 class _Flow:
-    """An answer on its way: `hold` says that the last byte so far is kept back, in `held`."""
+    """An answer on its way.
+
+    `hold` says that the last byte so far is kept back, in `held`. `is_special` says that even a
+    chunk without facts needs a look: the first one, and all of an edited or counted answer.
+    """
 
     answer: Answer
     response: RelayedResponse
@@ -60,6 +65,7 @@ class _Flow:
     hold: bool
     held: bytes = b""
     received: int = 0
+    is_special: bool = True
 
 
 class Exchange:
@@ -113,7 +119,7 @@ class Exchange:
 
     async def run(self, call: Call) -> web.StreamResponse:
         """Ask the provider and relay what it says. The interception has ended when this returns."""
-        response: aiohttp.ClientResponse | None = None
+        response: UpstreamAnswer | None = None
         try:
             response = await self._upstream.send(call.method, call.url, call.headers, call.body)
             return await self._relay(response)
@@ -150,7 +156,7 @@ class Exchange:
             return error_response(self._shape, 503, "store_unavailable", str(failure))
         return error_response(self._shape, error.status, error.kind, message)
 
-    async def _relay(self, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def _relay(self, upstream: UpstreamAnswer) -> web.StreamResponse:
         self._status = upstream.status
         headers = upstream.headers
         content_type = headers.get("Content-Type", "").strip().lower()
@@ -186,10 +192,10 @@ class Exchange:
         return response
 
     async def _relay_whole(
-        self, upstream: aiohttp.ClientResponse, answer: Answer, headers: CIMultiDict[str]
+        self, upstream: UpstreamAnswer, answer: Answer, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
         """Relay an answer that came in one piece with its head (or has no body at all)."""
-        body = await upstream.read()
+        body = await upstream.content.read()
         self._first_byte = self._elapsed() if body else None
         facts = answer.feed(body) + answer.finish()
         await self._end(answer.outcome(), facts)
@@ -199,22 +205,32 @@ class Exchange:
         await self._sent(response.write_eof(body))
         return response
 
-    async def _pump(self, upstream: aiohttp.ClientResponse, flow: _Flow, watch: IdleWatch) -> None:
-        """Pass chunks on until the provider has sent all."""
+    async def _pump(self, upstream: UpstreamAnswer, flow: _Flow, watch: IdleWatch) -> None:
+        """Pass chunks on until the provider has sent all.
+
+        Most chunks of a stream yield nothing and need nothing: they take the short way here.
+        """
         clock = asyncio.get_running_loop().time
         readany = upstream.content.readany
+        feed, write = flow.answer.feed, flow.response.write
         watch.since = clock()
         while chunk := await readany():
             watch.since = None
-            await self._pass_on(flow, chunk)
+            facts = feed(chunk)
+            if facts or flow.is_special or flow.answer.ended:
+                await self._pass_on(flow, chunk, facts)
+            else:
+                try:
+                    await write(chunk)
+                except (ConnectionError, aiohttp.ClientError) as error:
+                    raise ClientGoneError from error
             watch.since = clock()
 
-    async def _pass_on(self, flow: _Flow, chunk: bytes) -> None:
-        """Read a chunk, commit the end if it completes the answer, and only then release it."""
+    async def _pass_on(self, flow: _Flow, chunk: bytes, facts: list[ResponseFact]) -> None:
+        """Commit the end if this chunk completes the answer, and only then release it."""
         interception = self._interception
         answer = flow.answer
         flow.received += len(chunk)
-        facts = answer.feed(chunk)
         if interception.ended:
             pass
         elif answer.ended or flow.received == flow.length:
@@ -229,19 +245,25 @@ class Exchange:
             chunk, flow.held = flow.held + chunk[:-1], chunk[-1:]
         if chunk:
             await self._write(flow.response, chunk)
+            flow.is_special = (
+                flow.hold
+                or self._edit is not None
+                or flow.length is not None
+                or interception.awaits_response_id
+            )
 
     async def _write(self, response: RelayedResponse, data: bytes) -> None:
         if self._first_byte is None:
             self._first_byte = self._elapsed()
         try:
             await response.write(data)
-        except ConnectionError as error:
+        except (ConnectionError, aiohttp.ClientError) as error:
             raise ClientGoneError from error
 
     async def _broken(self, flow: _Flow, failure: UpstreamError, unread_bytes: bytes) -> None:
         """The provider stopped in the middle: the client must see that, and so must the records."""
         if unread_bytes:
-            await self._pass_on(flow, unread_bytes)
+            await self._pass_on(flow, unread_bytes, flow.answer.feed(unread_bytes))
         if not self._interception.ended:
             facts = flow.answer.finish()
             await self._end(Outcome(Status.FAILED, failure.kind, str(failure)), facts)
@@ -274,11 +296,11 @@ class Exchange:
     async def _sent(writing: Awaitable[object]) -> None:
         try:
             await writing
-        except ConnectionError as error:
+        except (ConnectionError, aiohttp.ClientError) as error:
             raise ClientGoneError from error
 
 
-def _body_length(upstream: aiohttp.ClientResponse) -> int | None:
+def _body_length(upstream: UpstreamAnswer) -> int | None:
     """How many body bytes will come; None when only their end tells."""
     if upstream.status in {204, 304}:
         return 0

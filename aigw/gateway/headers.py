@@ -44,18 +44,9 @@ def _named_by_connection(headers: Mapping[str, str]) -> frozenset[str]:
 
 
 def request_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """The client's headers for the provider: order, case and repetition kept.
-
-    Repetitions get the first one's spelling, because aiohttp takes differing ones for replacements.
-    """
+    """The client's headers for the provider: order, case and repetition kept."""
     dropped = _REQUEST_DROPPED | _named_by_connection(headers)
-    spelling: dict[str, str] = {}
-    kept: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers.items():
-        lowered = name.lower()
-        if lowered not in dropped:
-            kept.add(spelling.setdefault(lowered, name), value)
-    return kept
+    return CIMultiDict(pair for pair in headers.items() if pair[0].lower() not in dropped)
 
 
 def response_headers(headers: Mapping[str, str], without: Iterable[str] = ()) -> CIMultiDict[str]:

@@ -13,6 +13,7 @@ from aigw.gateway.body import BodyTooLargeError, read_body
 from aigw.gateway.credentials import apply_credential
 from aigw.gateway.errors import error_response
 from aigw.gateway.headers import request_headers, response_headers
+from aigw.gateway.http1 import UpstreamAnswer
 from aigw.gateway.idle import IdleWatch
 from aigw.gateway.relay import too_large
 from aigw.gateway.response import RelayedResponse, cut
@@ -49,7 +50,7 @@ async def pass_through(
 
 
 async def _relay(
-    request: web.BaseRequest, answer: aiohttp.ClientResponse, upstream: Upstream
+    request: web.BaseRequest, answer: UpstreamAnswer, upstream: Upstream
 ) -> web.StreamResponse:
     response = RelayedResponse(answer.status, answer.reason, response_headers(answer.headers))
     await response.prepare(request)

@@ -42,6 +42,8 @@ class Checkpointer:
                 self._path, isolation_level=None, check_same_thread=False
             )
         _, frames, _ = _checkpoint(self._connection)
+        # Both counts of a checkpoint are those at its start: what was committed meanwhile, and keeps
+        # the log from starting anew, shows in neither. So the length alone decides.
         if frames > LONGEST_LOG_PAGES:
             with turn:
                 _checkpoint(writing)

@@ -1,0 +1,226 @@
+"""HTTP/1.1 to a provider over aiohttp's connections, parser and pool, without its client session.
+
+The session's work per request (header merging, cookies, redirects, tracing, a task to write, the
+response object) takes longer than everything else the gateway does for a small request, and is of
+no use to a relay. What remains is ours: the head, written byte for byte as the client sent it, and
+the body behind it. Connections, TLS, proxies and parsing stay aiohttp's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import urllib.request
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+from aiohttp import ClientRequest, StreamReader, hdrs
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from aigw.tasks import spawn
+
+WRITTEN_AT_ONCE = 256 * 1024
+"""Bodies up to this size are handed to the transport whole; longer ones in pieces of it, as the
+provider takes them, so that many large uploads do not all sit in memory twice."""
+
+HEADER_LIMIT = 128 * 1024
+"""The longest header line accepted from providers and clients. aiohttp's own 8 KiB is less than
+some agents send; nginx and node allow 8 to 32 KiB in practice, a gateway must not be the tightest."""
+
+HEADER_COUNT = 512
+"""The most header lines: four times aiohttp's own bound, for proxies that add their own."""
+
+READ_BUFFER = 256 * 1024
+"""How far an answer may be read ahead of a slow client, times two: enough to keep the connection
+busy, small enough for a thousand slow clients."""
+
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_SWITCHING_PROTOCOLS = 101
+_FINAL = 200
+
+
+class InvalidAnswerError(aiohttp.ClientError):
+    """The provider sent something that is not HTTP."""
+
+
+class Route:
+    """How to reach one origin: the pool's key, the proxy, and what of the head depends on them."""
+
+    __slots__ = ("absolute", "connecting", "host", "proxy_authorization")
+
+    def __init__(self, url: URL, proxy: URL | None) -> None:
+        authorization = None
+        if proxy is not None and proxy.user is not None:
+            pair = f"{proxy.user}:{proxy.password or ''}".encode()
+            authorization = "Basic " + base64.b64encode(pair).decode()
+            proxy = proxy.with_user(None)
+        headers = {hdrs.PROXY_AUTHORIZATION: authorization} if authorization else None
+        self.host = url.raw_authority
+        # Connecting asks a request object for the pool's key, the address and the proxy.
+        self.connecting = ClientRequest(
+            "GET",
+            url.origin(),
+            proxy=proxy,
+            proxy_headers=headers if url.scheme == "https" else None,
+        )
+        # An HTTP proxy on the way to an http:// origin gets the whole URL (RFC 9112, 3.2.2).
+        self.absolute = f"{url.scheme}://{self.host}" if proxy and url.scheme == "http" else ""
+        self.proxy_authorization = authorization if self.absolute else None
+
+
+@lru_cache(maxsize=256)  # one per configured provider; bounded as everything is
+def route_to(origin: str) -> Route:
+    """The route to an origin (`scheme://host:port`), by HTTP(S)_PROXY and NO_PROXY.
+
+    aiohttp's own `trust_env` also reads ~/.netrc and would add credentials from it.
+    """
+    url = URL(origin, encoded=True)
+    proxy = None
+    if not urllib.request.proxy_bypass(url.raw_authority):
+        proxy = urllib.request.getproxies().get(url.scheme)
+    return Route(url, URL(proxy) if proxy else None)
+
+
+class UpstreamAnswer:
+    """A provider's answer: its head, and its body to be read from `content`.
+
+    The connection goes back to the pool by itself at the end of the body; `close` drops it when
+    that has not come.
+    """
+
+    __slots__ = ("_connection", "_writing", "content", "headers", "host", "reason", "status")
+
+    def __init__(
+        self,
+        message: Any,
+        content: StreamReader,
+        connection: Connection,
+        host: str,
+        writing: asyncio.Task[None] | None,
+    ) -> None:
+        self.status: int = message.code
+        self.reason: str = message.reason
+        self.headers: CIMultiDictProxy[str] = message.headers
+        self.content = content
+        self.host = host
+        self._connection: Connection | None = connection
+        self._writing = writing
+        content.on_eof(self._end)
+
+    @property
+    def content_length(self) -> int | None:
+        """What the head says of the body's length."""
+        value = self.headers.get(hdrs.CONTENT_LENGTH)
+        return int(value) if value is not None and value.isdecimal() else None
+
+    def close(self) -> None:
+        """Drop the connection if the answer is not at its end; whoever reads gets an error."""
+        if self._connection is None:
+            return
+        if not self.content.is_eof():
+            self.content.set_exception(aiohttp.ClientConnectionError("the answer was closed"))
+        connection, self._connection = self._connection, None
+        self._stop_writing()
+        connection.close()
+
+    def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._stop_writing():
+            # The answer came before the whole request was sent: the rest would be taken for another.
+            connection.close()
+        else:
+            connection.release()
+
+    def _stop_writing(self) -> bool:
+        return self._writing is not None and self._writing.cancel()
+
+
+def head_bytes(
+    method: str, target: str, route: Route, headers: CIMultiDict[str], length: int | None
+) -> bytes:
+    """The request's head. `target` is the path with its query, as it goes on the wire.
+
+    Raises:
+        ValueError: a name or value holds a line break.
+    """
+    lines = [f"{method} {route.absolute}{target} HTTP/1.1", f"Host: {route.host}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if route.proxy_authorization:
+        lines.append(f"Proxy-Authorization: {route.proxy_authorization}")
+    if length is not None:
+        lines.append(f"Content-Length: {length}")
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
+        raise ValueError("a header holds a line break or a NUL")
+    # Bytes that are not UTF-8 came in as lone surrogates and go out as what they were.
+    return (head + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+async def exchange(
+    connection: Connection,
+    method: str,
+    target: str,
+    route: Route,
+    headers: CIMultiDict[str],
+    body: bytes,
+) -> UpstreamAnswer:
+    """Send a request on a connection and wait for the head of the answer.
+
+    The connection is the answer's afterwards; when anything is raised it is closed.
+
+    Raises:
+        aiohttp.ClientError, OSError, ValueError: as `gateway.faults` knows them.
+    """
+    writing: asyncio.Task[None] | None = None
+    try:
+        protocol: Any = connection.protocol
+        length = len(body) if body or method in _WITH_BODY else None
+        head = head_bytes(method, target, route, headers, length)
+        protocol.set_response_params(
+            skip_payload=method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=READ_BUFFER,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
+            max_headers=HEADER_COUNT,
+        )
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            raise aiohttp.ServerDisconnectedError
+        if len(body) <= WRITTEN_AT_ONCE:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            writing = spawn("upload", _write(protocol, body))
+        message, content = await protocol.read()
+        while message.code < _FINAL and message.code != _SWITCHING_PROTOCOLS:
+            message, content = await protocol.read()
+        return UpstreamAnswer(message, content, connection, route.host, writing)
+    except BaseException as error:
+        if writing is not None:
+            writing.cancel()
+        connection.close()
+        if isinstance(error, HttpProcessingError):
+            raise InvalidAnswerError from error
+        raise
+
+
+async def _write(protocol: Any, body: bytes) -> None:
+    """Write a long body as the provider takes it."""
+    view = memoryview(body)
+    try:
+        for start in range(0, len(view), WRITTEN_AT_ONCE):
+            if protocol.transport is None:
+                return
+            protocol.transport.write(view[start : start + WRITTEN_AT_ONCE])
+            await protocol._drain_helper()  # noqa: SLF001 (what aiohttp's own writer awaits)
+    except (aiohttp.ClientError, OSError):
+        # The reading side learns of it, and says so.
+        return

@@ -1,0 +1,172 @@
+"""The gateway's parts put together as the daemon does, with a store whose commits a test can hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from aigw import clock
+from aigw.errors import StoreError
+from aigw.gateway.pages import DaemonFacts, Pages
+from aigw.gateway.relay import Relay
+from aigw.gateway.server import Server
+from aigw.gateway.upstream import HEADER_LIMIT, Upstream
+from aigw.providers.anthropic import ANTHROPIC
+from aigw.providers.openai import OPENAI
+from aigw.providers.provider import Provider
+from aigw.recorder import Recorder
+from aigw.records import InterceptionEnd, InterceptionStart, Record
+from aigw.secrets import Secret
+from aigw.store.writer import Writer
+from aigw.telemetry.metrics import Metrics
+from tests.gateway.client import LONG
+from tests.simulator import Simulator
+
+BODY_LIMIT = 16 * 1024 * 1024
+
+
+class HeldCommit:
+    """A commit that waits for the test: `release` has it written, `refuse` lets it fail."""
+
+    def __init__(self, writer: Writer, records: Sequence[Record]) -> None:
+        self.records = list(records)
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writer = writer
+
+    @property
+    def is_start(self) -> bool:
+        """Whether an interception begins with it."""
+        return any(isinstance(record, InterceptionStart) for record in self.records)
+
+    @property
+    def is_end(self) -> bool:
+        """Whether an interception ends with it."""
+        return any(isinstance(record, InterceptionEnd) for record in self.records)
+
+    async def release(self) -> None:
+        """Commit, and tell who waits."""
+        await self._writer.commit(self.records)
+        self.future.set_result(None)
+
+    def refuse(self) -> None:
+        """Tell who waits that the store cannot write."""
+        self.future.set_exception(StoreError("the store cannot write: disk full"))
+
+
+class HoldingSink:
+    """A `RecordSink` before a real writer. With `holding` every commit waits for the test."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.holding = False
+        self.posted_again: list[Record] = []
+        self._writer = writer
+        self._held: asyncio.Queue[HeldCommit] = asyncio.Queue()
+
+    def post(self, records: Sequence[Record], *, again: bool = False) -> None:
+        """Hand on."""
+        if again:
+            self.posted_again += records
+        self._writer.post(records, again=again)
+
+    def commit(self, records: Sequence[Record]) -> Awaitable[None]:
+        """Hand on, or keep."""
+        if not self.holding:
+            return self._writer.commit(records)
+        held = HeldCommit(self._writer, records)
+        self._held.put_nowait(held)
+        return held.future
+
+    async def next(self) -> HeldCommit:
+        """The next commit that waits."""
+        async with asyncio.timeout(LONG):
+            return await self._held.get()
+
+
+@dataclass
+class Gateway:
+    """A listening gateway and all of its parts."""
+
+    port: int
+    simulator: Simulator
+    writer: Writer
+    sink: HoldingSink
+    recorder: Recorder
+    metrics: Metrics
+    pages: Pages
+    database: Path
+
+    async def ended(self, count: int = 1) -> list[dict[str, Any]]:
+        """The rows of `count` interceptions that have ended, oldest first."""
+        await self.writer.commit([])
+        return await self.writer.call(lambda c: _rows(c, count))
+
+
+def _rows(connection: Any, count: int) -> list[dict[str, Any]]:
+    cursor = connection.execute(
+        "SELECT * FROM interceptions WHERE end_seq IS NOT NULL ORDER BY seq"
+    )
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    assert len(rows) == count
+    return rows
+
+
+@asynccontextmanager
+async def _listening(server: Server) -> AsyncIterator[int]:
+    listener = web.Server(
+        server.handle,  # type: ignore[arg-type]  # as in the daemon
+        handler_cancellation=True,
+        auto_decompress=False,
+        access_log=None,
+        max_line_size=HEADER_LIMIT,
+        max_field_size=HEADER_LIMIT,
+    )
+    runner = web.ServerRunner(listener, handle_signals=False, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path,
+    simulator: Simulator,
+    *,
+    fail_open: bool = False,
+    key: str = "",
+    idle_timeout: float = 30.0,
+    base_url: str | None = None,
+    body_limit: int = BODY_LIMIT,
+) -> AsyncIterator[Gateway]:
+    """Run a gateway in front of the simulator, on this loop."""
+    database = folder / "aigw.db"
+    writer = Writer(database)
+    writer.open(clock.now())
+    sink = HoldingSink(writer)
+    metrics = Metrics()
+    recorder = Recorder(sink, observers=[metrics], fail_open=fail_open)
+    root = base_url or simulator.url
+    providers = {
+        "openai": Provider(OPENAI, "openai", f"{root}/v1", Secret(key) or None),
+        "anthropic": Provider(ANTHROPIC, "anthropic", root, Secret(key) or None),
+    }
+    facts = DaemonFacts(database, clock.now(), "60d", list(providers.values()))
+    pages = Pages(facts, writer, metrics)
+    upstream = Upstream(5.0, idle_timeout)
+    relay = Relay(recorder, upstream, body_limit)
+    server = Server(providers, relay, upstream, body_limit, pages, metrics)
+    try:
+        async with _listening(server) as port:
+            yield Gateway(port, simulator, writer, sink, recorder, metrics, pages, database)
+    finally:
+        await upstream.close()
+        await writer.close()

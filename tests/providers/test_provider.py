@@ -1,0 +1,158 @@
+"""Which paths are served, and where they lead."""
+
+from __future__ import annotations
+
+import pytest
+
+from aigw.providers.anthropic import ANTHROPIC
+from aigw.providers.openai import OPENAI
+from aigw.providers.provider import Provider, ProviderType, find_target
+from aigw.secrets import Secret
+from aigw.wire.apis import Api
+
+CANARY = "sk-canary-provider-3c1d7e9a42"
+
+INTERCEPTED = [
+    (OPENAI, "/v1/chat/completions", Api.CHAT_COMPLETIONS),
+    (OPENAI, "/v1/responses", Api.RESPONSES),
+    (ANTHROPIC, "/v1/messages", Api.MESSAGES),
+]
+PASSED = [
+    (OPENAI, "/v1/models", "/models"),
+    (OPENAI, "/v1/models/gpt-5", "/models/*"),
+    (OPENAI, "/v1/models/ft:gpt-5:org::id", "/models/*"),
+    (OPENAI, "/v1/models/a%20name", "/models/*"),
+    (OPENAI, "/v1/models/..hidden", "/models/*"),
+    (OPENAI, "/v1/conversations", "/conversations"),
+    (OPENAI, "/v1/conversations/conv_1/items", "/conversations/*"),
+    (OPENAI, "/v1/responses/resp_1", "/responses/*"),
+    (OPENAI, "/v1/responses/resp_1/cancel", "/responses/*"),
+    (OPENAI, "/v1/responses/input_tokens", "/responses/*"),
+    (ANTHROPIC, "/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+    (ANTHROPIC, "/v1/models", "/v1/models"),
+    (ANTHROPIC, "/v1/models/claude-opus-4-5", "/v1/models/*"),
+    (ANTHROPIC, "/api/event_logging/batch", "/api/event_logging/*"),
+    (ANTHROPIC, "/api/event_logging/v2/batch", "/api/event_logging/*"),
+]
+REFUSED = [
+    # Not on the list: a central key may be able to do much more than ask models.
+    (OPENAI, ""),
+    (OPENAI, "/"),
+    (OPENAI, "/v1"),
+    (OPENAI, "/v1/"),
+    (OPENAI, "/models"),
+    (OPENAI, "/chat/completions"),
+    (OPENAI, "/v1/completions"),
+    (OPENAI, "/v1/embeddings"),
+    (OPENAI, "/v1/files"),
+    (OPENAI, "/v1/organization/admin_api_keys"),
+    (OPENAI, "/v1/modelsx"),
+    (OPENAI, "/v11/models"),
+    (OPENAI, "/V1/models"),
+    (OPENAI, "/v1/Models"),
+    (OPENAI, "/v1v1/models"),
+    (OPENAI, "v1/models"),
+    (OPENAI, "/v1/messages"),
+    (ANTHROPIC, "/v1/complete"),
+    (ANTHROPIC, "/v1/messages/batches"),
+    (ANTHROPIC, "/v1/files"),
+    (ANTHROPIC, "/v1/organizations/me"),
+    (ANTHROPIC, "/v1/responses"),
+    (ANTHROPIC, "/api/event_logging"),
+    (ANTHROPIC, "/api/other"),
+    # A slash at the end is another path.
+    (OPENAI, "/v1/models/"),
+    (OPENAI, "/v1/responses/"),
+    (OPENAI, "/v1/chat/completions/"),
+    (ANTHROPIC, "/v1/messages/"),
+    (ANTHROPIC, "/v1/messages/count_tokens/"),
+    (ANTHROPIC, "/api/event_logging/"),
+    # What a provider could read as a path that is not on the list.
+    (OPENAI, "/v1/models/../files"),
+    (OPENAI, "/v1/models/.."),
+    (OPENAI, "/v1/models/."),
+    (OPENAI, "/v1/models/./x"),
+    (OPENAI, "/v1/models/x/../../files"),
+    (OPENAI, "/v1/models/%2e%2e/files"),
+    (OPENAI, "/v1/models/%2E%2E/files"),
+    (OPENAI, "/v1/models/.%2e/files"),
+    (OPENAI, "/v1/models/..%2ffiles"),
+    (OPENAI, "/v1/models/..%2Ffiles"),
+    (OPENAI, "/v1/models/..%5cfiles"),
+    (OPENAI, "/v1/models/..%5Cfiles"),
+    (OPENAI, "/v1/models/..\\files"),
+    (OPENAI, "/v1/models//files"),
+    (OPENAI, "/v1/models/x//y"),
+    (OPENAI, "/v1//models"),
+    (OPENAI, "//v1/models"),
+    (OPENAI, "/v1/models/x%00"),
+    (OPENAI, "/v1/models/..;/files"),
+    (OPENAI, "/v1/%6dodels"),
+    (OPENAI, "/v1/chat%2fcompletions"),
+    (OPENAI, "/v1/../v1/chat/completions"),
+    (ANTHROPIC, "/v1/messages/../complete"),
+    (ANTHROPIC, "/v1/models/../messages/batches"),
+    (ANTHROPIC, "/api/event_logging/../oauth/token"),
+    (ANTHROPIC, "/api/event_logging/%2e%2e/oauth/token"),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "api"), INTERCEPTED)
+def test_intercepted(kind: ProviderType, path: str, api: Api) -> None:
+    target = find_target(kind, path)
+    assert target is not None
+    assert target.api is api
+    assert target.route == path
+    assert kind.prefix + target.path == path
+    # A metric's label: from the list, not from the client.
+    assert target.pattern in kind.intercepted
+
+
+@pytest.mark.parametrize(("kind", "path", "pattern"), PASSED)
+def test_passed(kind: ProviderType, path: str, pattern: str) -> None:
+    target = find_target(kind, path)
+    assert target is not None
+    assert target.api is None
+    assert target.route == path
+    assert kind.prefix + target.path == path
+    assert target.pattern == pattern
+    assert pattern in kind.passed
+
+
+@pytest.mark.parametrize(("kind", "path"), REFUSED)
+def test_refused(kind: ProviderType, path: str) -> None:
+    assert find_target(kind, path) is None
+
+
+def test_every_entry_of_the_lists_has_a_case() -> None:
+    for kind in (OPENAI, ANTHROPIC):
+        intercepted = {path.removeprefix(kind.prefix) for one, path, _ in INTERCEPTED if one is kind}
+        assert intercepted == set(kind.intercepted)
+        assert {pattern for one, _, pattern in PASSED if one is kind} == set(kind.passed)
+
+
+# Client's path -> what the provider sees, for base URLs with and without a path. OpenAI's `/v1` is
+# part of its base URL, Anthropic's part of the route.
+JOINED = [
+    (OPENAI, "https://api.openai.com/v1", "/v1/chat/completions", "https://api.openai.com/v1/chat/completions"),
+    (OPENAI, "https://api.openai.com/v1", "/v1/conversations", "https://api.openai.com/v1/conversations"),
+    (OPENAI, "http://h/api", "/v1/chat/completions", "http://h/api/chat/completions"),
+    (OPENAI, "http://h", "/v1/responses", "http://h/responses"),
+    (ANTHROPIC, "https://api.anthropic.com", "/v1/messages", "https://api.anthropic.com/v1/messages"),
+    (ANTHROPIC, "http://h/api", "/v1/messages", "http://h/api/v1/messages"),
+    (ANTHROPIC, "http://h/v1", "/v1/models", "http://h/v1/v1/models"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "base", "path", "url"), JOINED)
+def test_base_urls_are_joined(kind: ProviderType, base: str, path: str, url: str) -> None:
+    target = find_target(kind, path)
+    assert target is not None
+    assert Provider(kind, kind.name, base).base_url + target.path == url
+
+
+def test_a_provider_does_not_show_its_key() -> None:
+    provider = Provider(OPENAI, "openai", "https://api.openai.com/v1", Secret(CANARY))
+    for text in (repr(provider), str(provider), f"{provider}", repr([provider])):
+        assert CANARY not in text
+        assert "sk-c...9a42" in text
