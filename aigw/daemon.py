@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -21,8 +22,8 @@ from aiohttp import web
 
 from aigw import __version__, clock
 from aigw.durations import format_duration
-from aigw.errors import ConfigError, DaemonError
-from aigw.gateway.http1 import HEADER_COUNT, HEADER_LIMIT
+from aigw.errors import ConfigError
+from aigw.gateway.listener import listen
 from aigw.gateway.pages import DaemonFacts, Pages
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
@@ -142,7 +143,7 @@ async def _gateway(
             Pages(facts, writer, metrics),
             metrics,
         )
-        async with _listen(
+        async with listen(
             server.handle, settings.http_address, settings.shutdown_timeout, "--http-address"
         ) as address:
             yield address
@@ -160,44 +161,8 @@ async def _metrics_listener(address: Address, metrics: Metrics) -> AsyncIterator
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
-    async with _listen(handle, address, timedelta(seconds=1), "--prometheus-address") as listening:
+    async with listen(handle, address, timedelta(seconds=1), "--prometheus-address") as listening:
         yield listening
-
-
-@contextlib.asynccontextmanager
-async def _listen(
-    handler: Callable[[web.BaseRequest], object], address: Address, shutdown: timedelta, flag: str
-) -> AsyncIterator[str]:
-    """Listen on an address; yields it with the port that was really taken."""
-    server = web.Server(
-        handler,  # type: ignore[arg-type]  # aiohttp's type leaves out plain StreamResponse
-        handler_cancellation=True,
-        auto_decompress=False,
-        access_log=None,
-        max_line_size=HEADER_LIMIT,
-        max_field_size=HEADER_LIMIT,
-        max_headers=HEADER_COUNT,
-    )
-    runner = web.ServerRunner(
-        server, handle_signals=False, shutdown_timeout=shutdown.total_seconds()
-    )
-    await runner.setup()
-    site = web.TCPSite(runner, address.host, address.port, backlog=1024)
-    try:
-        try:
-            await site.start()
-        except OSError as error:
-            # asyncio puts the address and its own words around the system's.
-            why = os.strerror(error.errno) if error.errno else str(error)
-            raise DaemonError(
-                f"cannot listen on {address}: {why}. Stop what uses the port, or name another "
-                f"address with {flag}."
-            ) from error
-        port = runner.addresses[0][1]
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        yield f"{host}:{port}"
-    finally:
-        await runner.cleanup()
 
 
 def _spare_the_collector() -> None:
@@ -219,7 +184,11 @@ def _on_signals(stopping: asyncio.Event) -> None:
             os._exit(128 + number)
         stopping.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # The terminal was closed; under nohup that is to be ignored, and stays so.
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         try:
             loop.add_signal_handler(number, stop, number)
         except NotImplementedError:

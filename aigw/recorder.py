@@ -18,6 +18,8 @@ import msgspec
 from aigw import clock
 from aigw.errors import StoreError
 from aigw.records import (
+    STOPPED_MESSAGE,
+    STOPPED_TYPE,
     IdSource,
     InterceptionEnd,
     InterceptionStart,
@@ -43,6 +45,10 @@ _log = logging.getLogger("aigw.recorder")
 
 CLIENT_LEFT = Outcome(Status.ABORTED, "client_disconnected", "the client closed the connection")
 """The outcome of an interception whose client did not wait for its answer."""
+
+
+GATEWAY_STOPPED = Outcome(Status.ABORTED, STOPPED_TYPE, STOPPED_MESSAGE)
+"""The outcome of an interception that outlasted the time a stop leaves to answers in flight."""
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):

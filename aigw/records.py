@@ -53,6 +53,11 @@ class Status(StrEnum):
     """The client went away, or the gateway stopped, before the answer was whole."""
 
 
+STOPPED_TYPE = "gateway_stopped"
+STOPPED_MESSAGE = "the gateway ended before the answer did"
+"""Error type and message of an interception that the gateway cut short, by a stop or a crash."""
+
+
 class InterceptionStart(msgspec.Struct, gc=False, kw_only=True):
     """The first record of an interception, committed before a byte goes upstream.
 

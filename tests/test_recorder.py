@@ -15,6 +15,7 @@ from aigw.errors import StoreError
 from aigw.recorder import CLIENT_LEFT, Ending, Interception, Recorder
 from aigw.records import InterceptionEnd, InterceptionStart, PromptUsage, Record, Status
 from aigw.store.writer import Writer
+from aigw.tasks import spawn
 from aigw.wire.facts import (
     Outcome,
     ResponseFact,
@@ -104,13 +105,17 @@ async def test_a_whole_interception(writer: Writer, recorder: Recorder, watcher:
     interception = await begin(recorder, prompt="hello", tool_results=results)
     # Committed when `start` returns: readable from another connection.
     assert read(writer, "SELECT id, end_seq FROM interceptions") == [(interception.id, None)]
-    assert read(writer, "SELECT tool_call_id, is_error, size FROM tool_results") == [("call_0", 1, 12)]
+    assert read(writer, "SELECT tool_call_id, is_error, size FROM tool_results") == [
+        ("call_0", 1, 12)
+    ]
     assert watcher.running == 1
     interception.add(FACTS[:2], "msg_1")
     await interception.end(DONE, FACTS[2:], "msg_1")
     assert interception.ended
     assert read(writer, "SELECT prompt, msg_id FROM user_prompts") == [("hello", "msg_1")]
-    assert read(writer, "SELECT tool, item_id, msg_id FROM tool_usages") == [("Bash", "fc_1", "msg_1")]
+    assert read(writer, "SELECT tool, item_id, msg_id FROM tool_usages") == [
+        ("Bash", "fc_1", "msg_1")
+    ]
     assert read(writer, "SELECT content, metadata FROM model_thoughts") == [
         ("hm", '{"source":"thinking"}')
     ]
@@ -138,14 +143,13 @@ async def test_the_end_sums_all_usage(recorder: Recorder, watcher: Watcher) -> N
     assert end.reasoning_tokens == 55
 
 
-async def test_the_prompt_waits_for_the_responses_id(
-    writer: Writer, recorder: Recorder
-) -> None:
+async def test_the_prompt_waits_for_the_responses_id(writer: Writer, recorder: Recorder) -> None:
     interception = await begin(recorder, prompt="hello")
-    interception.add(FACTS[:1], "")
-    assert interception.awaits_response_id
-    interception.add([], "msg_1")
-    assert not interception.awaits_response_id
+    waiting = []
+    for msg_id in ("", "msg_1"):
+        interception.add(FACTS[:1], msg_id)
+        waiting.append(interception.awaits_response_id)
+    assert waiting == [True, False]
     interception.add([], "msg_2")
     await interception.end(DONE, [], "msg_2")
     assert read(writer, "SELECT prompt, msg_id FROM user_prompts") == [("hello", "msg_1")]
@@ -218,12 +222,10 @@ async def test_an_end_that_fails_is_kept_and_told(watcher: Watcher, writer: Writ
     assert watcher.running == 0
 
 
-async def test_a_client_that_leaves_during_the_start(
-    writer: Writer, watcher: Watcher
-) -> None:
+async def test_a_client_that_leaves_during_the_start(writer: Writer, watcher: Watcher) -> None:
     """Its interception is written with a start and an end, and counted up and down."""
     recorder = Recorder(writer, observers=[watcher])
-    task = asyncio.get_running_loop().create_task(begin(recorder, prompt="hello"))
+    task = spawn("asking", begin(recorder, prompt="hello"))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -26,7 +26,8 @@ def prune(
     retention: Annotated[
         str | None,
         typer.Option(
-            metavar="DURATION", help="Keep this long: 90d, 2w, 36h. Default as configured; 0: all."
+            metavar="DURATION",
+            help="Keep this long: 90d, 2w, 36h. Default as configured; 0 keeps all.",
         ),
     ] = None,
     dry_run: Annotated[

@@ -54,7 +54,8 @@ def _banner(settings: Settings, runtime: Runtime, providers: dict[str, Provider]
     if runtime.metrics_address:
         lines.append(f"  metrics    http://{runtime.metrics_address}/metrics")
     lines.append("")
-    lines.extend(export_lines(runtime.address))
+    central = frozenset(provider.type.name for provider in providers.values() if provider.key)
+    lines.extend(export_lines(runtime.address, central))
     lines.append("")
     lines.append("See what is recorded with: aigw logs -f")
     print("\n".join(lines), file=sys.stderr, flush=True)

@@ -44,4 +44,7 @@ def _token(name: str, value: str) -> str:
     if name != "Authorization":
         return value.strip()
     parts = value.split(None, 1)
+    if len(parts) == 1 and parts[0].lower() == "bearer":
+        # A scheme alone is no credential; a key without its scheme is one.
+        return ""
     return parts[-1].strip() if parts else ""

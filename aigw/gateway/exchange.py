@@ -27,7 +27,7 @@ from aigw.gateway.idle import IdleWatch
 from aigw.gateway.response import RelayedResponse, WholeResponse, cut
 from aigw.gateway.upstream import Upstream, unread
 from aigw.providers.provider import ErrorShape
-from aigw.recorder import CLIENT_LEFT, Ending, Interception
+from aigw.recorder import CLIENT_LEFT, GATEWAY_STOPPED, Ending, Interception
 from aigw.records import Status
 from aigw.wire.apis import Api
 from aigw.wire.facts import Outcome, ResponseFact
@@ -135,7 +135,8 @@ class Exchange:
             self._abandon(CLIENT_LEFT)
             return web.Response(status=499)
         except asyncio.CancelledError:
-            self._abandon(CLIENT_LEFT)
+            # aiohttp cancels for both: a client that left, and a shutdown that waited long enough.
+            self._abandon(GATEWAY_STOPPED if self._request.transport else CLIENT_LEFT)
             raise
         except BaseException:
             self._abandon(_GATEWAY_FAILED)

@@ -191,11 +191,9 @@ async def exchange(
             max_field_size=HEADER_LIMIT,
             max_headers=HEADER_COUNT,
         )
-        transport = protocol.transport
-        if transport is None or transport.is_closing():
-            raise aiohttp.ServerDisconnectedError
+        transport = _open_transport(protocol)
         if len(body) <= WRITTEN_AT_ONCE:
-            transport.write(head + body)
+            transport.writelines((head, body) if body else (head,))
         else:
             transport.write(head)
             writing = spawn("upload", _write(protocol, body))
@@ -210,6 +208,13 @@ async def exchange(
         if isinstance(error, HttpProcessingError):
             raise InvalidAnswerError from error
         raise
+
+
+def _open_transport(protocol: Any) -> Any:
+    transport = protocol.transport
+    if transport is None or transport.is_closing():
+        raise aiohttp.ServerDisconnectedError
+    return transport
 
 
 async def _write(protocol: Any, body: bytes) -> None:

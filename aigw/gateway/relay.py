@@ -24,8 +24,9 @@ from aigw.wire.facts import RequestFacts
 LOCAL_USER = "local"
 """The initiator in open mode: whoever uses this machine."""
 
-UNKNOWN_MODEL = ""
-"""Recorded where a request names no model."""
+MODEL_CHARACTERS = 512
+"""As much of a model's name is recorded: no provider has one a quarter as long, and a client could
+otherwise make every record of its interception as long as a body may be."""
 
 
 class Relay:
@@ -89,7 +90,7 @@ class Relay:
             provider=provider.type.name,
             provider_name=provider.name,
             route=target.route,
-            model=facts.model or UNKNOWN_MODEL,
+            model=facts.model[:MODEL_CHARACTERS],
             client=client.name,
             client_session_id=client.session_id,
             correlating_tool_call_id=facts.correlating_tool_call_id,

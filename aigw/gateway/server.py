@@ -86,7 +86,7 @@ class Server:
         self, request: web.BaseRequest, provider: Provider, rest: str, query: str
     ) -> web.StreamResponse:
         shape = provider.type.error_shape
-        if request.method == "HEAD" and rest in {"", "/", provider.type.prefix}:
+        if request.method == "HEAD" and rest.rstrip("/") in {"", provider.type.prefix}:
             # Claude Code asks this before its first request, to see whether anyone listens.
             return web.Response()
         target = find_target(provider.type, rest)

@@ -104,5 +104,7 @@ def _is_plain(path: str) -> bool:
     decoded = unquote(path)
     if "\\" in decoded or "\0" in decoded:
         return False
-    # An encoded slash is part of a model's name (`vendor/model`), and harmless without dots.
-    return not any(segment in {"", ".", ".."} for segment in decoded[1:].split("/"))
+    # An encoded slash is part of a model's name (`vendor/model`), and harmless without dots. Some
+    # servers cut a segment at `;` before they look at its dots (RFC 3986 section 3.3).
+    segments = (segment.partition(";")[0] for segment in decoded[1:].split("/"))
+    return not any(segment in {"", ".", ".."} for segment in segments)

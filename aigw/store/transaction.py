@@ -5,7 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from aigw.records import InterceptionEnd, InterceptionStart, Record, Status
+from aigw.records import (
+    STOPPED_MESSAGE,
+    STOPPED_TYPE,
+    InterceptionEnd,
+    InterceptionStart,
+    Record,
+    Status,
+)
 from aigw.store import rows
 
 
@@ -19,6 +26,11 @@ class Transaction:
         self._next: int = found[0] if found else 1
         # Interceptions begun and not ended: their children and their end need the start's seq.
         self._open: dict[str, int] = {}
+
+    @property
+    def open_count(self) -> int:
+        """How many interceptions have begun and not ended."""
+        return len(self._open)
 
     def write(self, records: Sequence[Record]) -> None:
         """Commit all records or none.
@@ -87,31 +99,25 @@ class Transaction:
             (self._next,),
         )
 
-    def end_orphans(self, now: int) -> int:
-        """End what an earlier daemon left open when it was killed; returns how many there were.
+    def end_orphans(self, now: int) -> list[Record]:
+        """End what an earlier daemon left open when it was killed; returns the ends.
 
         Holding the daemon lock, no other process can have an interception running.
         """
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        orphans = connection.execute(
-            "SELECT seq, started_at FROM interceptions WHERE end_seq IS NULL ORDER BY seq"
+        orphans = self._connection.execute(
+            "SELECT id, seq, started_at FROM interceptions WHERE end_seq IS NULL ORDER BY seq"
         ).fetchall()
-        for seq, started_at in orphans:
-            connection.execute(
-                "UPDATE interceptions SET end_seq = ?, ended_at = ?, status = ?, error_type = ?,"
-                " error_message = ?, duration_ms = ? WHERE seq = ?",
-                (
-                    self._next,
-                    now,
-                    Status.ABORTED.value,
-                    "gateway_stopped",
-                    "the gateway ended before the answer did",
-                    max(0, now - started_at) // 1000,
-                    seq,
-                ),
+        self._open = {interception_id: seq for interception_id, seq, _ in orphans}
+        ends: list[Record] = [
+            InterceptionEnd(
+                interception_id=interception_id,
+                ended_at=now,
+                status=Status.ABORTED,
+                error_type=STOPPED_TYPE,
+                error_message=STOPPED_MESSAGE,
+                duration_ms=max(0, now - started_at) // 1000,
             )
-            self._next += 1
-        self._save_counter()
-        connection.execute("COMMIT")
-        return len(orphans)
+            for interception_id, _, started_at in orphans
+        ]
+        self.write(ends)
+        return ends

@@ -9,12 +9,12 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from aigw.errors import StoreError
-from aigw.records import Record
+from aigw.records import InterceptionStart, Record
 from aigw.store.checkpoint import Checkpointer
 from aigw.store.search import index_batch
 from aigw.store.transaction import Transaction
@@ -224,15 +224,35 @@ class WritingThread:
     def _commit_one_by_one(self, items: list[Item]) -> None:
         """A record in the batch is bad: let every other one through."""
         carried, self._carried = self._carried, []
-        for item in _singly([Item(carried, None), *items]):
+        for item in [Item(carried, None), *items]:
             error = self._write(list(item.records))
-            if item.future is not None:
-                failure = None if error is None else StoreError(f"a record was refused: {error}")
-                self._settle([item], failure)
-            elif isinstance(error, sqlite3.OperationalError):
+            if error is not None and not isinstance(error, sqlite3.OperationalError):
+                error = self._commit_singly(item)
+            elif error is not None and item.future is None:
                 self._carried.extend(item.records)
-            elif error is not None:
+            failure = None if error is None else StoreError(f"the store cannot write: {error}")
+            self._settle([item], failure)
+
+    def _commit_singly(self, item: Item) -> Exception | None:
+        """Write each record alone. One that can never be stored is logged and costs only itself.
+
+        Returns what keeps the item from counting as committed: a fault of the store, or the start
+        of an interception among the refused.
+        """
+        failure: Exception | None = None
+        for record in item.records:
+            error = self._write([record])
+            if error is None:
+                continue
+            if isinstance(error, sqlite3.OperationalError):
+                failure = error
+                if item.future is None:
+                    self._carried.append(record)
+            else:
                 _log.error("a record was refused by the store: %s", error)
+                if type(record) is InterceptionStart:
+                    failure = error
+        return failure
 
     def _work(self, item: Item, work: _Work) -> None:
         assert item.future is not None
@@ -282,13 +302,3 @@ class WritingThread:
         # The loop may be gone when the last batch is written during shutdown.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *args)
-
-
-def _singly(items: list[Item]) -> Iterator[Item]:
-    """Items apart, and records that nobody waits for too: each may be the bad one."""
-    for item in items:
-        if item.future is None:
-            for record in item.records:
-                yield Item([record], None)
-        else:
-            yield item

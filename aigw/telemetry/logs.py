@@ -13,6 +13,7 @@ import queue
 import re
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,15 @@ class HumanFormatter(logging.Formatter):
     """A line for people: time, level, message, then the fields of a record as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a log record, free of control characters."""
+        """The line of a log record, free of control characters; a traceback's lines follow it."""
         fields: dict[str, Any] | None = getattr(record, "fields", None)
         if fields is None:
             text = f"{record.name}: {record.getMessage()}"
+            when = rfc3339(int(record.created * 1_000_000))
+            lines = [_line(when, record.levelname.lower(), text)]
             if record.exc_info:
-                text += "\n" + self.formatException(record.exc_info)
-                return f"{rfc3339(int(record.created * 1_000_000))} [{record.levelname.lower()}] {text}"
-            return _line(rfc3339(int(record.created * 1_000_000)), record.levelname.lower(), text)
+                lines += map(_harmless, self.formatException(record.exc_info).split("\n"))
+            return "\n".join(lines)
         rest = " ".join(
             f"{name}={msgspec.json.encode(value).decode()}"
             for name, value in fields.items()
@@ -70,7 +72,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _line(when: str, level: str, text: str) -> str:
-    return f"{when} [{level}] " + _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+    return f"{when} [{level}] {_harmless(text)}"
+
+
+def _harmless(text: str) -> str:
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 class _Queueing(logging.handlers.QueueHandler):
@@ -93,6 +99,27 @@ class _Queueing(logging.handlers.QueueHandler):
         if self.lost:
             lost, self.lost = self.lost, 0
             logging.getLogger("aigw.log").error("%d log lines were lost: the log is too slow", lost)
+
+
+class _Listener(logging.handlers.QueueListener):
+    """The writing thread, whose end waits for its turn where the queue is full."""
+
+    def enqueue_sentinel(self) -> None:
+        self.queue.put(self._sentinel)  # type: ignore[attr-defined]  # the typeshed leaves it out
+
+
+class _LogFile(logging.handlers.WatchedFileHandler):
+    """Notices when a log rotation moved the file away, and begins a new one."""
+
+    def _open(self) -> TextIOWrapper:
+        # Lines hold prompts: nobody else may read them, in a file begun after a rotation either.
+        return open(
+            self.baseFilename,
+            "a",
+            encoding=self.encoding,
+            errors=self.errors,
+            opener=lambda path, flags: os.open(path, flags, 0o600),
+        )
 
 
 class Logs:
@@ -122,7 +149,7 @@ class Logs:
         root = logging.getLogger()
         root.handlers[:] = [handler]
         root.setLevel(logging.DEBUG if self._filter else logging.INFO)
-        self._listener = logging.handlers.QueueListener(lines, *handlers)
+        self._listener = _Listener(lines, *handlers)
         self._listener.start()
 
     def close(self) -> None:
@@ -152,12 +179,7 @@ def _handler(target: str) -> logging.Handler:
         return logging.StreamHandler(sys.stdout)
     path = Path(target).expanduser()
     try:
-        # Lines hold prompts: nobody else may read them.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-        # Notices when a log rotation moved the file away, and begins a new one.
-        return logging.handlers.WatchedFileHandler(
-            path, encoding="utf-8", errors="backslashreplace"
-        )
+        return _LogFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"cannot write the log {target}: {error.strerror}") from error
 

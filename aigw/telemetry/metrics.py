@@ -32,6 +32,9 @@ NAMESPACE = "coder_aibridged"
 LABEL_VALUES = 200
 """Distinct values of one label that clients choose: more models than anyone uses in one place."""
 
+LABEL_LENGTH = 256
+"""Longest value of such a label, in characters: names are shorter, and a body may hold megabytes."""
+
 OTHER = "other"
 BUCKETS = (0.5, 2, 5, 15, 30, 60, 120)
 """Seconds; the buckets of the gateway whose dashboards these metrics feed."""
@@ -45,10 +48,10 @@ class BoundedLabel:
         self._seen: set[str] = set()
 
     def __call__(self, value: str) -> str:
-        """The value itself, or `other` when too many others came first."""
+        """The value itself, or `other` when it is too long or too many others came first."""
         if value in self._seen:
             return value
-        if len(self._seen) >= self._limit:
+        if len(self._seen) >= self._limit or len(value) > LABEL_LENGTH:
             return OTHER
         self._seen.add(value)
         return value

@@ -16,7 +16,7 @@ from aigw.errors import StoreError
 from aigw.gateway.pages import DaemonFacts, Pages
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
-from aigw.gateway.upstream import HEADER_LIMIT, Upstream
+from aigw.gateway.upstream import Upstream
 from aigw.providers.anthropic import ANTHROPIC
 from aigw.providers.openai import OPENAI
 from aigw.providers.provider import Provider
@@ -120,12 +120,10 @@ def _rows(connection: Any, count: int) -> list[dict[str, Any]]:
 @asynccontextmanager
 async def _listening(server: Server) -> AsyncIterator[int]:
     listener = web.Server(
-        server.handle,  # type: ignore[arg-type]  # as in the daemon
+        server.handle,
         handler_cancellation=True,
         auto_decompress=False,
         access_log=None,
-        max_line_size=HEADER_LIMIT,
-        max_field_size=HEADER_LIMIT,
     )
     runner = web.ServerRunner(listener, handle_signals=False, shutdown_timeout=5.0)
     await runner.setup()

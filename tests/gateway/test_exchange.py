@@ -21,6 +21,7 @@ from tests.gateway.assembly import Gateway, gateway
 from tests.gateway.client import LONG, QUIET, Client
 from tests.simulator import Gate, Script, Simulator
 from tests.simulator.script import Framing
+from tests.store.writing import until
 
 CHAT = "/api/v2/aibridge/openai/v1/chat/completions"
 RESPONSES = "/api/v2/aibridge/openai/v1/responses"
@@ -60,7 +61,11 @@ MESSAGE_PIECES = [
         "message_start",
     ),
     event(
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn"},
+            "usage": {"output_tokens": 7},
+        },
         "message_delta",
     ),
     event({"type": "message_stop"}, "message_stop"),
@@ -323,9 +328,7 @@ async def test_a_client_that_leaves_before_the_start_is_committed(running: Gatew
         await client.send("POST", CHAT, b'{"model": "m"}')
         start = await running.sink.next()
         await client.leave()
-        async with asyncio.timeout(LONG):
-            while not start.future.cancelled():
-                await asyncio.sleep(0.005)
+        await until(start.future.cancelled, "the client's leaving")
     # A commit cannot be called back: what was handed to the writer is written.
     await running.writer.commit(start.records)
     assert await nothing_arrives(running.simulator)
@@ -343,9 +346,7 @@ async def test_a_client_that_leaves_in_the_middle(running: Gateway) -> None:
         await client.leave()
         request = running.simulator.requests[0]
         assert await asyncio.to_thread(request.disconnected.wait, LONG)
-    async with asyncio.timeout(LONG):
-        while running.metrics.in_flight:
-            await asyncio.sleep(0.005)
+    await until(lambda: running.metrics.in_flight == 0, "the end")
     (row,) = await running.ended()
     assert (row["status"], row["error_type"]) == ("aborted", "client_disconnected")
     assert row["output_tokens"] == 7

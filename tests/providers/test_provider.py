@@ -23,6 +23,7 @@ PASSED = [
     (OPENAI, "/v1/models/ft:gpt-5:org::id", "/models/*"),
     (OPENAI, "/v1/models/a%20name", "/models/*"),
     (OPENAI, "/v1/models/..hidden", "/models/*"),
+    (OPENAI, "/v1/models/vendor%2Fname", "/models/*"),
     (OPENAI, "/v1/conversations", "/conversations"),
     (OPENAI, "/v1/conversations/conv_1/items", "/conversations/*"),
     (OPENAI, "/v1/responses/resp_1", "/responses/*"),
@@ -87,6 +88,11 @@ REFUSED = [
     (OPENAI, "//v1/models"),
     (OPENAI, "/v1/models/x%00"),
     (OPENAI, "/v1/models/..;/files"),
+    (OPENAI, "/v1/models/..;x=1/files"),
+    (OPENAI, "/v1/models/%2e%2e%3b/files"),
+    (OPENAI, "/v1/models/%252e%252e/files"),
+    (OPENAI, "/v1/models/x%2f%2e%2e%2f%2e%2e%2ffiles"),
+    (OPENAI, "/v1/models/%2Ffiles"),
     (OPENAI, "/v1/%6dodels"),
     (OPENAI, "/v1/chat%2fcompletions"),
     (OPENAI, "/v1/../v1/chat/completions"),
@@ -126,7 +132,9 @@ def test_refused(kind: ProviderType, path: str) -> None:
 
 def test_every_entry_of_the_lists_has_a_case() -> None:
     for kind in (OPENAI, ANTHROPIC):
-        intercepted = {path.removeprefix(kind.prefix) for one, path, _ in INTERCEPTED if one is kind}
+        intercepted = {
+            path.removeprefix(kind.prefix) for one, path, _ in INTERCEPTED if one is kind
+        }
         assert intercepted == set(kind.intercepted)
         assert {pattern for one, _, pattern in PASSED if one is kind} == set(kind.passed)
 

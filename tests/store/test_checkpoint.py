@@ -14,6 +14,7 @@ import pytest
 from aigw.store import checkpoint, writing_thread
 from aigw.store.checkpoint import Checkpointer
 from aigw.store.writer import Writer
+from aigw.tasks import spawn
 from tests.store.rows import NOON, Store, new_store
 from tests.store.writing import begun, ended, said, until
 
@@ -135,8 +136,8 @@ async def test_the_log_is_bounded_under_unbroken_load(writer: Writer) -> None:
             await writer.commit([ended(key)])
             committed += 1
 
-    clients = [asyncio.get_running_loop().create_task(client(n)) for n in range(4)]
-    await until(lambda: committed > 1200, "enough commits", timeout=60)
+    clients = [spawn("load", client(n)) for n in range(4)]
+    await until(lambda: committed > 1200, "enough commits", patience=60)
     stopping = True
     await asyncio.gather(*clients)
     written = committed * 20_000 // PAGE

@@ -49,6 +49,10 @@ def fill(path: Path, count: int, at: int) -> None:
         store.index()
 
 
+def size_of(path: Path) -> int:
+    return path.stat().st_size
+
+
 def counts(path: Path) -> dict[str, int]:
     tables = ("interceptions", *CHILD_TABLES)
     return {t: int(str(read(path, f"SELECT count(*) FROM {t}")[0][0])) for t in tables}
@@ -60,7 +64,7 @@ async def test_ten_thousand_are_pruned_while_commits_go_on(
 ) -> None:
     monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.001)
     fill(path, OLD, clock.now() - 60 * DAY)
-    size = path.stat().st_size
+    size = size_of(path)
     writer = Writer(path)
     writer.open(clock.now())
     pruning = spawn("prune", prune_once(writer, MONTH))
@@ -68,18 +72,22 @@ async def test_ten_thousand_are_pruned_while_commits_go_on(
     number = 0
     while not pruning.done():
         began = time.monotonic()
-        await writer.commit([start(f"new-{number}", clock.now()), end(f"new-{number}", clock.now())])
+        await writer.commit(
+            [start(f"new-{number}", clock.now()), end(f"new-{number}", clock.now())]
+        )
         waits.append(time.monotonic() - began)
         number += 1
         await asyncio.sleep(0.002)
     assert await pruning == OLD * 6
     await writer.close()
-    # Pruning in one go takes seconds here: a commit waits for one small step at most.
-    assert max(waits) < 0.5
-    assert len(waits) > 20
+    # A commit waits for one small step of a hundred at most, so many find a gap.
+    assert max(waits) < 2.0
+    assert len(waits) > 50
     assert counts(path) == dict.fromkeys(CHILD_TABLES, 0) | {"interceptions": number}
-    assert path.stat().st_size < size / 2
-    assert read(path, "SELECT count(*) FROM search WHERE search MATCH 'word7 OR word9999'") == [(0,)]
+    assert size_of(path) < size / 2
+    assert read(path, "SELECT count(*) FROM search WHERE search MATCH 'word7 OR word9999'") == [
+        (0,)
+    ]
 
 
 async def test_only_what_is_old_goes(writer: Writer, path: Path) -> None:
@@ -133,4 +141,6 @@ async def test_what_is_not_indexed_yet_can_be_pruned(path: Path) -> None:
     await writer.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("INSERT INTO search (search) VALUES ('integrity-check')")
-        assert connection.execute("SELECT count(*) FROM search('indexed OR yet')").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM search('indexed OR yet')").fetchone() == (
+            0,
+        )

@@ -100,7 +100,7 @@ def test_all_is_read_in_windows(
 )
 @pytest.mark.parametrize("indexed", [False, True])
 @pytest.mark.parametrize("limit", [0, 100])
-def test_filters(  # noqa: PLR0917 (every pair of circumstances)
+def test_filters(
     store: Store,
     reader: sqlite3.Connection,
     monkeypatch: pytest.MonkeyPatch,

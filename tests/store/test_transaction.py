@@ -166,6 +166,8 @@ def test_every_status_is_stored_as_its_word(
 ) -> None:
     for status in Status:
         key = f"i-{status}"
-        transaction.write([start(key), InterceptionEnd(interception_id=key, ended_at=1, status=status)])
+        transaction.write(
+            [start(key), InterceptionEnd(interception_id=key, ended_at=1, status=status)]
+        )
     found = connection.execute("SELECT status FROM interceptions ORDER BY seq").fetchall()
     assert found == [(status.value,) for status in Status]

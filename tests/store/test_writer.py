@@ -13,8 +13,8 @@ import pytest
 
 from aigw.errors import StoreError
 from aigw.records import Record, TokenUsage
+from aigw.store import database, writing_thread
 from aigw.store import writer as writer_module
-from aigw.store import writing_thread
 from aigw.store.retention import prune_batch
 from aigw.store.writer import QUICK_RECORDS, QUICK_TEXT, Writer
 from tests.store.rows import DAY, NOON, new_store
@@ -93,9 +93,7 @@ async def test_a_commit_covers_what_was_posted_before_it(writer: Writer, path: P
     ],
     ids=["long", "many"],
 )
-async def test_what_takes_long_goes_to_the_thread(
-    writer: Writer, slow: Sequence[Record]
-) -> None:
+async def test_what_takes_long_goes_to_the_thread(writer: Writer, slow: Sequence[Record]) -> None:
     statements = Statements(writer)
     await writer.commit([begun(0)])
     await writer.commit([*slow, begun(1)])
@@ -325,9 +323,7 @@ async def test_closing_commits_what_waits(path: Path) -> None:
     await writer.close()
 
 
-async def test_after_closing_nothing_is_taken(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_after_closing_nothing_is_taken(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     writer = Writer(path)
     writer.open(NOON)
     await writer.close()
@@ -360,8 +356,12 @@ async def test_what_an_earlier_daemon_left_open_is_ended(path: Path) -> None:
         store.whole(NOON + 2)
     writer = Writer(path)
     writer.open(NOON + 5_000_000)
-    rows = read(path, "SELECT status, error_type, ended_at, duration_ms FROM interceptions ORDER BY seq")
-    assert rows[:2] == [("aborted", "gateway_stopped", NOON + 5_000_000, duration) for duration in (5000, 4999)]
+    rows = read(
+        path, "SELECT status, error_type, ended_at, duration_ms FROM interceptions ORDER BY seq"
+    )
+    assert rows[:2] == [
+        ("aborted", "gateway_stopped", NOON + 5_000_000, duration) for duration in (5000, 4999)
+    ]
     assert rows[2][0] == "completed"
     await writer.commit([begun(0)])
     seqs = all_seqs(path)
@@ -382,7 +382,9 @@ async def test_work_runs_between_commits_and_cannot_leave_a_transaction_open(
     writer: Writer,
 ) -> None:
     await writer.commit([begun(0)])
-    counted = await writer.call(lambda c: c.execute("SELECT count(*) FROM interceptions").fetchone())
+    counted = await writer.call(
+        lambda c: c.execute("SELECT count(*) FROM interceptions").fetchone()
+    )
     assert counted == (1,)
     with pytest.raises(ZeroDivisionError):
         await writer.call(lambda c: [c.execute("BEGIN IMMEDIATE"), 1 // 0])
@@ -410,9 +412,11 @@ async def test_a_commit_whose_waiter_left_is_written_all_the_same(
     assert read(path, "SELECT count(*) FROM interceptions") == [(2,)]
 
 
-async def test_a_start_that_cannot_write_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_start_that_cannot_write_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another program takes the lock between the opening and the first write."""
-    opened = writer_module.open_for_writing
+    opened = database.open_for_writing
 
     def open_and_lose(place: Path, synchronous: str) -> object:
         connection = opened(place, synchronous)

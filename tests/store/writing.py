@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from aigw.records import InterceptionEnd, InterceptionStart, PromptUsage
 from aigw.store.schema import CHILD_TABLES
@@ -54,8 +54,7 @@ def ended(number: int) -> InterceptionEnd:
 
 def said(number: int, text: str) -> PromptUsage:
     """A prompt of interception `number`, with an id of its own."""
-    record = prompt(f"i-{number}", text, NOON + number)
-    return record
+    return prompt(f"i-{number}", text, NOON + number)
 
 
 def read(path: Path, sql: str) -> list[tuple[object, ...]]:
@@ -72,9 +71,9 @@ def all_seqs(path: Path) -> list[int]:
     return sorted(int(str(row[0])) for row in found)
 
 
-async def until(look: Callable[[], _T], what: str, timeout: float = 20.0) -> _T:
+async def until(look: Callable[[], _T], what: str, patience: float = 30.0) -> _T:
     """Look again and again, leaving the loop to others, until `look` gives something true."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + patience
     while not (found := look()):
         assert time.monotonic() < deadline, f"{what} did not happen"
         await asyncio.sleep(0.005)
@@ -87,7 +86,7 @@ class Locked:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
 
-    def __enter__(self) -> Locked:
+    def __enter__(self) -> Self:
         self._connection.execute("BEGIN IMMEDIATE")
         return self
 

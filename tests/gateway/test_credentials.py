@@ -1,0 +1,76 @@
+"""Which credential goes upstream, and what is recorded of it."""
+
+from __future__ import annotations
+
+import pytest
+from multidict import CIMultiDict
+
+from aigw.gateway.credentials import Credential, apply_credential
+from aigw.providers.anthropic import ANTHROPIC
+from aigw.providers.openai import OPENAI
+from aigw.providers.provider import Provider, ProviderType
+from aigw.secrets import Secret
+
+CENTRAL = "sk-central-0123456789abcdef"
+OWN = "sk-client-9876543210fedcba"
+NONE = Credential("", "")
+CENTRALIZED = Credential("centralized", "sk-c...cdef")
+BYOK = Credential("byok", "sk-c...dcba")
+
+GIVEN = [
+    [],
+    [("Authorization", f"Bearer {OWN}")],
+    [("X-Api-Key", OWN)],
+    [("authorization", f"Bearer {OWN}"), ("x-api-key", OWN)],
+    [("X-Api-Key", OWN), ("x-api-key", "another")],
+    [("Authorization", "Basic dXNlcjpwYXNz")],
+]
+
+
+@pytest.mark.parametrize("given", GIVEN, ids=str)
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [(OPENAI, ("Authorization", f"Bearer {CENTRAL}")), (ANTHROPIC, ("X-Api-Key", CENTRAL))],
+    ids=["openai", "anthropic"],
+)
+def test_a_central_key_replaces_all(
+    kind: ProviderType, sent: tuple[str, str], given: list[tuple[str, str]]
+) -> None:
+    headers = CIMultiDict([("A", "1"), *given, ("B", "2")])
+    provider = Provider(kind, kind.name, "http://h", Secret(CENTRAL))
+    assert apply_credential(provider, headers) == CENTRALIZED
+    assert sorted(headers.items()) == sorted([("A", "1"), ("B", "2"), sent])
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        (OPENAI, [("Authorization", f"Bearer {OWN}")], BYOK),
+        (OPENAI, [("Authorization", f"bearer  {OWN} ")], BYOK),
+        (OPENAI, [("Authorization", OWN)], BYOK),
+        (OPENAI, [("X-Api-Key", OWN)], BYOK),
+        (OPENAI, [("X-Api-Key", "other-key-00"), ("Authorization", f"Bearer {OWN}")], BYOK),
+        (OPENAI, [("Authorization", "Bearer"), ("X-Api-Key", OWN)], BYOK),
+        (OPENAI, [("Authorization", "Bearer ")], NONE),
+        (OPENAI, [("Authorization", "")], NONE),
+        (OPENAI, [("X-Api-Key", "  ")], NONE),
+        (OPENAI, [], NONE),
+        (ANTHROPIC, [("X-Api-Key", OWN)], BYOK),
+        (ANTHROPIC, [("Authorization", f"Bearer {OWN}")], BYOK),
+        (ANTHROPIC, [("Authorization", "Bearer other-key-00"), ("X-Api-Key", OWN)], BYOK),
+        (ANTHROPIC, [], NONE),
+    ],
+)
+def test_without_one_the_clients_own_goes_on_untouched(
+    kind: ProviderType, given: list[tuple[str, str]], expected: Credential
+) -> None:
+    headers = CIMultiDict([("A", "1"), *given])
+    assert apply_credential(Provider(kind, kind.name, "http://h"), headers) == expected
+    assert list(headers.items()) == [("A", "1"), *given]
+
+
+def test_an_empty_key_is_no_key() -> None:
+    assert not Secret("")
+    headers = CIMultiDict([("Authorization", f"Bearer {OWN}")])
+    provider = Provider(OPENAI, "openai", "http://h", Secret("") or None)
+    assert apply_credential(provider, headers) == BYOK
