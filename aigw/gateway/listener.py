@@ -41,15 +41,18 @@ class _Connection(web.RequestHandler):
 
         aiohttp's own method logs and sends the offending line, which may hold a credential.
         """
-        del request, message
+        del message
         _log.info("a request was refused with %d: %s", status, type(exc).__name__)
-        self.force_close()
-        return error_response(
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun: it cannot become another one")
+        response = error_response(
             ErrorShape.OPENAI,
             status,
             "bad_request" if status < 500 else "gateway_error",  # noqa: PLR2004
             "the request is not valid HTTP, or a header of it is too long",
         )
+        response.force_close()
+        return response
 
 
 class _Server(web.Server):

@@ -60,6 +60,10 @@ class Server:
             if provider is None:
                 return await self._local(request, path, shape)
             return await self._serve(request, provider, rest, mark + query)
+        except web.RequestPayloadError:
+            return error_response(
+                shape, 400, "bad_request", "the request's body is not framed as HTTP says"
+            )
         except Exception:  # noqa: BLE001 (nothing may escape to aiohttp's HTML page)
             _log.exception("serving a request failed")
             return error_response(

@@ -147,8 +147,9 @@ def test_records_go_with_their_interception(
 def test_orphans(transaction: Transaction, connection: sqlite3.Connection) -> None:
     transaction.write([begun(0), begun(1), begun(2), ended(1)])
     later = Transaction(connection)
-    assert later.end_orphans(NOON + 60_000_000) == 2
-    assert later.end_orphans(NOON + 60_000_000) == 0
+    ends = later.end_orphans(NOON + 60_000_000)
+    assert [end.interception_id for end in ends] == ["i-0", "i-2"]
+    assert later.end_orphans(NOON + 60_000_000) == []
     rows = connection.execute(
         "SELECT id, end_seq, status, duration_ms FROM interceptions ORDER BY seq"
     ).fetchall()

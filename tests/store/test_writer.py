@@ -252,12 +252,14 @@ async def test_a_poison_record_costs_only_itself(
     other = writer.commit([begun(1)])
     waited_for = writer.commit([begun(2), poison])
     last = writer.commit([ended(0)])
-    await other
-    with pytest.raises(StoreError, match="refused"):
-        await waited_for
-    await last
+    # A wire reader's bug may not cost a client its answer: the rest counts as committed.
+    await asyncio.gather(other, waited_for, last)
     assert prompts(path) == ["before", "after"]
-    assert read(path, "SELECT id FROM interceptions ORDER BY seq") == [("i-0",), ("i-1",)]
+    assert read(path, "SELECT id FROM interceptions ORDER BY seq") == [
+        ("i-0",),
+        ("i-1",),
+        ("i-2",),
+    ]
     assert read(path, "SELECT status FROM interceptions WHERE id = 'i-0'") == [("completed",)]
     assert "refused" in caplog.text
 
@@ -290,8 +292,7 @@ async def test_every_record_is_told_of_once(path: Path, monkeypatch: pytest.Monk
         with pytest.raises(StoreError):
             await writer.commit(refused)
         writer.post(refused, again=True)
-    with pytest.raises(StoreError):
-        await writer.commit([begun(1), poisoned(1)])
+    await writer.commit([begun(1), poisoned(1)])
     await writer.close()
     assert told == Counter(map(repr, [*retried, *carried, *refused, begun(1), poisoned(1)]))
     assert prompts(path) == ["posted", "carried", "handed in twice"]
