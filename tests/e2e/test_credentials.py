@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.asking import APIS, CHAT, JSON_HEADERS, MESSAGES, Api
 from tests.e2e.daemon import Daemon, fetch, run_aigw
-from tests.e2e.raw import Headers, ask
+from tests.e2e.raw import Connection, Headers, ask
 from tests.simulator import Received, Script, Simulator
 
 if TYPE_CHECKING:
@@ -304,3 +304,25 @@ def test_a_key_on_the_command_line_is_warned_about(
     ask(daemon.port, "POST", CHAT.path, CHAT.body(name), JSON_HEADERS)
     seen = _credentials(simulator.wait_for(name.encode()))
     assert seen["authorization"] == [f"Bearer {OPENAI_KEY}"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"Authorization: Bearer %s\x01\r\n", b"X-Api-Key: %s" + b"x" * 200_000 + b"\r\n"],
+    ids=["control character", "too long"],
+)
+def test_a_request_that_is_not_http_is_not_quoted(start_daemon: StartDaemon, line: bytes) -> None:
+    daemon = start_daemon()
+    canary = b"sk-canary-in-a-broken-header"
+    with Connection(daemon.port) as connection:
+        connection.socket.sendall(
+            b"POST /openai/v1/responses HTTP/1.1\r\nHost: localhost\r\n"
+            + line.replace(b"%s", canary)
+            + b"\r\n"
+        )
+        answer = connection.receive()
+    assert answer.status == 400
+    assert canary not in answer.body
+    assert daemon.stop() == 0
+    assert canary.decode() not in daemon.log
+    assert "a request was refused with 400" in daemon.log

@@ -16,7 +16,7 @@ from aigw.records import Record, TokenUsage
 from aigw.store import database, writing_thread
 from aigw.store import writer as writer_module
 from aigw.store.retention import prune_batch
-from aigw.store.writer import QUICK_RECORDS, QUICK_TEXT, Writer
+from aigw.store.writer import BUSY_INTERCEPTIONS, QUICK_RECORDS, QUICK_TEXT, Writer
 from tests.store.rows import DAY, NOON, new_store
 from tests.store.writing import Locked, Statements, all_seqs, begun, ended, read, said, until
 
@@ -433,3 +433,28 @@ async def test_a_start_that_cannot_write_says_so(
             Writer(path).open(NOON)
     finally:
         locked.release()
+
+
+async def test_in_company_commits_wait_for_each_other(
+    writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "BUSY_SECONDS", 0.05)
+    for number in range(BUSY_INTERCEPTIONS):
+        await writer.commit([begun(number)])
+    batches: list[int] = []
+    write = writer._transaction.write
+
+    def counted(records: Sequence[Record]) -> None:
+        batches.append(len(records))
+        write(records)
+
+    monkeypatch.setattr(writer._transaction, "write", counted)
+    waiting = []
+    for number in range(BUSY_INTERCEPTIONS):
+        waiting.append(writer.commit([ended(number)]))
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert batches == [BUSY_INTERCEPTIONS]
+    await writer.commit([begun(BUSY_INTERCEPTIONS)])
+    await writer.commit([ended(BUSY_INTERCEPTIONS)])
+    assert batches == [BUSY_INTERCEPTIONS, 1, 1]
