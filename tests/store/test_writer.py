@@ -436,7 +436,7 @@ async def test_a_start_that_cannot_write_says_so(
 
 
 async def test_in_company_commits_wait_for_each_other(
-    writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "BUSY_SECONDS", 0.05)
     for number in range(BUSY_INTERCEPTIONS):
