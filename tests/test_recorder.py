@@ -25,6 +25,7 @@ from aigw.wire.facts import (
     UsageFact,
 )
 from tests.store.rows import NOON, start
+from tests.store.writing import Locked
 
 DONE = Ending(Outcome(Status.COMPLETED), 200, 40, 10, streaming=True)
 FACTS: list[ResponseFact] = [
@@ -225,11 +226,12 @@ async def test_an_end_that_fails_is_kept_and_told(watcher: Watcher, writer: Writ
 async def test_a_client_that_leaves_during_the_start(writer: Writer, watcher: Watcher) -> None:
     """Its interception is written with a start and an end, and counted up and down."""
     recorder = Recorder(writer, observers=[watcher])
-    task = spawn("asking", begin(recorder, prompt="hello"))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    with Locked(writer.path):
+        task = spawn("asking", begin(recorder, prompt="hello"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     await writer.commit([])
     assert read(writer, "SELECT status FROM interceptions") == [("aborted",)]
     assert read(writer, "SELECT prompt FROM user_prompts") == [("hello",)]

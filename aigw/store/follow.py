@@ -12,8 +12,9 @@ import time
 from typing import TYPE_CHECKING
 
 from aigw.errors import StoreError
-from aigw.store.queries import after, last_seq, tail
+from aigw.store.queries import after, tail
 from aigw.store.reader import NoDatabase, open_reader, translated
+from aigw.store.schema import last_seq
 
 if TYPE_CHECKING:
     import sqlite3

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from aigw.store.filters import Condition, Filters, joined
 from aigw.store.reader import snapshot
-from aigw.store.schema import SEARCHED
+from aigw.store.schema import SEARCHED, last_seq
 from aigw.store.search import TextMatch, match_expression, matching
 from aigw.store.selection import EVERYTHING, Bounds, few_interceptions, time_bounds
 from aigw.store.sources import SOURCES, Source
@@ -38,12 +38,6 @@ LARGEST_WINDOW = 16_384
 
 FETCHED = 512
 """Records fetched by seq in one step."""
-
-
-def last_seq(connection: sqlite3.Connection) -> int:
-    """The highest seq handed out; 0 in a store without records."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'next_seq'").fetchone()
-    return row[0] - 1 if row else 0
 
 
 def tail(

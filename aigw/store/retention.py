@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aigw.store.schema import CHILD_TABLES, SEARCHED
+from aigw.store.schema import CHILD_TABLES, SEARCHED, keep_last_seq
 from aigw.store.search import indexed_seq
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def prune_batch(connection: sqlite3.Connection, cutoff: int, limit: int = BATCH)
             (cutoff, limit),
         )
         chosen = json.dumps([row[0] for row in rows])
+        keep_last_seq(connection)
         _unindex(connection, chosen)
         deleted = {
             table: connection.execute(

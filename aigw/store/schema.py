@@ -1,8 +1,8 @@
 """The tables, and how an older database becomes a current one.
 
 Identity: every record gets a `seq` from one counter of the store's single writer, so `seq` is the
-commit order over all tables, unique across them, and never reused (the counter is persisted in
-`meta`, not derived from rows that retention may delete). It is each table's integer primary key,
+commit order over all tables, unique across them, and never reused: the next one follows the highest
+there is, or `next_seq` in `meta`, which retention raises when it deletes. It is each table's integer primary key,
 the rowid of a record's entry in the full-text index, and the cursor of `aigw logs -f`.
 `interceptions` holds two records in one row: `seq` is the start's, `end_seq` the end's.
 
@@ -152,6 +152,30 @@ def schema_version(connection: sqlite3.Connection) -> int:
     """The version of an open database; 0 for a new one."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
+
+
+_LAST_SEQS = " UNION ALL ".join(
+    [
+        "SELECT value - 1 AS last FROM meta WHERE key = 'next_seq'",
+        "SELECT max(end_seq) FROM interceptions",
+        *(f"SELECT max(seq) FROM {table}" for table in ("interceptions", *CHILD_TABLES)),  # noqa: S608
+    ]
+)
+
+
+def last_seq(connection: sqlite3.Connection) -> int:
+    """The highest `seq` handed out; 0 in a store that never held a record."""
+    last: int | None = connection.execute(f"SELECT max(last) FROM ({_LAST_SEQS})").fetchone()[0]  # noqa: S608
+    return last or 0
+
+
+def keep_last_seq(connection: sqlite3.Connection) -> None:
+    """Note how far `seq` has come, in the transaction of the caller, who is about to delete rows."""
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES ('next_seq', ?)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (last_seq(connection) + 1,),
+    )
 
 
 def check_version(connection: sqlite3.Connection) -> None:

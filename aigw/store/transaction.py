@@ -14,6 +14,7 @@ from aigw.records import (
     Status,
 )
 from aigw.store import rows
+from aigw.store.schema import last_seq
 
 
 class Transaction:
@@ -22,8 +23,7 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.records_written = 0
         self._connection = connection
-        found = connection.execute("SELECT value FROM meta WHERE key = 'next_seq'").fetchone()
-        self._next: int = found[0] if found else 1
+        self._next = last_seq(connection) + 1
         # Interceptions begun and not ended: their children and their end need the start's seq.
         self._open: dict[str, int] = {}
 
@@ -49,7 +49,6 @@ class Transaction:
                 rows.insert(connection, table, values)
             if ends:
                 rows.close(connection, ends)
-            self._save_counter()
             connection.execute("COMMIT")
         except BaseException:
             self._next = first
@@ -91,13 +90,6 @@ class Transaction:
             seq += 1
         self._next = seq
         return tables, ends
-
-    def _save_counter(self) -> None:
-        self._connection.execute(
-            "INSERT INTO meta (key, value) VALUES ('next_seq', ?)"
-            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (self._next,),
-        )
 
     def end_orphans(self, now: int) -> list[Record]:
         """End what an earlier daemon left open when it was killed; returns the ends.

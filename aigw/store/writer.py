@@ -2,7 +2,7 @@
 
 Two lanes lead to one connection, and records keep their order over both.
 
-The *quick lane* commits on the event loop itself, once per turn of the loop. With the write-ahead
+The *quick lane* commits on the event loop itself: at once for a lone request, together for many. With the write-ahead
 log a commit is a write to the page cache (tens of microseconds, no disk sync), which costs far less
 than waking a thread and passing the interpreter lock back and forth for every request.
 
@@ -148,18 +148,20 @@ class Writer:
             else:
                 _log.error("%d records came after the store was closed", len(item.records))
             return
-        if not self._waiting:
-            self._schedule()
+        is_first = not self._waiting
         self._waiting.append(item)
-
-    def _schedule(self) -> None:
-        if self._transaction.open_count < BUSY_INTERCEPTIONS:
+        if self._transaction.open_count >= BUSY_INTERCEPTIONS:
+            if is_first:
+                self._loop.call_at(self._flushed_at + BUSY_SECONDS, self._flush)
+        elif item.future is not None:
+            # Somebody waits and there is nobody to share the commit with: not even the loop's next
+            # turn is worth waiting for.
+            self._flush()
+        elif is_first:
             self._loop.call_soon(self._flush)
-        else:
-            self._loop.call_at(self._flushed_at + BUSY_SECONDS, self._flush)
 
     def _flush(self) -> None:
-        """Commit all that was handed in during this turn of the loop."""
+        """Commit all that was handed in since the last time."""
         items, self._waiting = self._waiting, []
         if not items:
             return

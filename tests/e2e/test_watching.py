@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 import psutil
 
+from aigw.store.schema import last_seq
 from tests.e2e.asking import (
     APIS,
     CHAT,
@@ -222,7 +223,7 @@ def _fill(database: Path, count: int) -> None:
     """Put old interceptions, each with a prompt, before whatever is there."""
     with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
-        (first,) = connection.execute("SELECT value FROM meta WHERE key = 'next_seq'").fetchone()
+        first = 1 + last_seq(connection)
         for turn in range(count):
             seq = first + 2 * turn
             connection.execute(
@@ -237,7 +238,6 @@ def _fill(database: Path, count: int) -> None:
                 " metadata) VALUES (?, ?, ?, ?, '', ?, '{}')",
                 (seq + 1, seq, f"old-prompt-{turn}", OLD + turn, f"old prompt {turn} " * 20),
             )
-        connection.execute("UPDATE meta SET value = ? WHERE key = 'next_seq'", (first + 2 * count,))
 
 
 def test_ten_thousand_are_pruned_while_serving(start_daemon: StartDaemon, model: Model) -> None:

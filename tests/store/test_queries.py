@@ -8,7 +8,8 @@ import pytest
 from aigw.records import Record, RecordType, Status, log_object
 from aigw.store import queries, selection
 from aigw.store.filters import Filters, resolve_id
-from aigw.store.queries import after, last_seq, tail
+from aigw.store.queries import after, tail
+from aigw.store.schema import last_seq
 from tests.store.rows import DAY, HOUR, NOON, SECOND, Store, children, end, prompt, start
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ import pytest
 
 from aigw.records import InterceptionEnd, Record, Status, TokenUsage
 from aigw.store.database import open_for_writing
+from aigw.store.retention import prune_batch
 from aigw.store.rows import COLUMNS, ROWS_PER_STATEMENT
 from aigw.store.schema import CHILD_TABLES
 from aigw.store.transaction import Transaction
-from tests.store.rows import NOON, children, end, start
+from tests.store.rows import DAY, NOON, children, end, start
 from tests.store.writing import all_seqs, begun, ended, said
 
 
@@ -129,7 +130,7 @@ def test_the_counter_survives_empty_tables(
     transaction: Transaction, connection: sqlite3.Connection, path: Path
 ) -> None:
     transaction.write([begun(0), said(0, "x"), ended(0)])
-    connection.execute("DELETE FROM interceptions")
+    prune_batch(connection, NOON + DAY)
     assert all_seqs(path) == []
     later = Transaction(connection)
     later.write([begun(1)])

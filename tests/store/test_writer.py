@@ -68,13 +68,19 @@ def prompts(path: Path) -> list[str]:
 
 
 async def test_commits_of_one_turn_are_one_transaction(writer: Writer, path: Path) -> None:
+    company = [begun(number) for number in range(100, 100 + BUSY_INTERCEPTIONS)]
+    await writer.commit(company)
     statements = Statements(writer)
     await asyncio.gather(*(writer.commit([begun(number)]) for number in range(100)))
     assert statements.transactions() == [LOOP]
     await asyncio.gather(*(writer.commit([ended(number)]) for number in range(100)))
     assert statements.transactions() == [LOOP, LOOP]
-    assert all_seqs(path) == list(range(1, 201))
-    assert writer.records_written == 200
+    assert all_seqs(path) == list(range(1, 201 + len(company)))
+    assert writer.records_written == 200 + len(company)
+
+
+async def test_a_lone_commit_waits_for_nothing(writer: Writer) -> None:
+    assert writer.commit([begun(0)]).done()
 
 
 async def test_a_commit_covers_what_was_posted_before_it(writer: Writer, path: Path) -> None:
