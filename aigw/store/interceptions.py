@@ -99,7 +99,9 @@ async def reading_async(path: Path) -> AsyncIterator[aiosqlite.Connection]:
         StoreError: as `open_reader`, and for SQLite's own errors inside.
     """
     with translated(path):
-        async with aiosqlite.Connection(lambda: open_reader(path), 64) as connection:
+        # Opened first: aiosqlite leaves its thread behind when the opening fails.
+        opened = await asyncio.to_thread(open_reader, path, shared=True)
+        async with aiosqlite.Connection(lambda: opened, 64) as connection:
             await connection.execute("BEGIN")
             yield connection
 

@@ -33,8 +33,10 @@ def database_uri(path: Path, *, immutable: bool = False) -> str:
     return f"{path.absolute().as_uri()}?{'immutable=1' if immutable else 'mode=ro'}"
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path, *, shared: bool = False) -> sqlite3.Connection:
     """A read-only connection in autocommit mode to a database of the current schema.
+
+    Only a `shared` one may be used by another thread than this one.
 
     Raises:
         NoDatabase: the file is missing or still empty.
@@ -48,7 +50,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"cannot open {path}: it is not a file.")
     with translated(path):
-        connection = _connect(path)
+        connection = _connect(path, shared=shared)
         try:
             _check(path, connection)
         except BaseException:
@@ -85,8 +87,8 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(_explanation(path, error)) from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = _opened(database_uri(path))
+def _connect(path: Path, *, shared: bool) -> sqlite3.Connection:
+    connection = _opened(database_uri(path), shared=shared)
     try:
         schema_version(connection)
     except sqlite3.OperationalError:
@@ -95,12 +97,18 @@ def _connect(path: Path) -> sqlite3.Connection:
         # Without a write-ahead log nothing is missing, and nobody can be writing.
         if path.with_name(path.name + "-wal").exists():
             raise
-        connection = _opened(database_uri(path, immutable=True))
+        connection = _opened(database_uri(path, immutable=True), shared=shared)
     return connection
 
 
-def _opened(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+def _opened(uri: str, *, shared: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri,
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=not shared,
+    )
     connection.execute("PRAGMA query_only = ON")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     return connection
