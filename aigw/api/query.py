@@ -82,8 +82,8 @@ def search_terms(text: str) -> dict[str, list[str]]:
         if element.startswith(":") or element.endswith(":"):
             problem = f"Query element {_quoted(element)} cannot start or end with ':'"
             raise BadQuery(INVALID_SEARCH, "", ("q", problem))
-        parts = _split(element, ":".__eq__, keep_quotes=False)
-        *keys, value = parts
+        # A lone quote is a word of nothing.
+        *keys, value = _split(element, ":".__eq__, keep_quotes=False) or [""]
         if len(keys) > 1:
             problem = f"Query element {_quoted(element)} can only contain 1 ':'"
             raise BadQuery(INVALID_SEARCH, "", ("q", problem))

@@ -137,16 +137,17 @@ class WritingThread:
                 try:
                     items = self._queue.get(timeout=wait)
                 except queue.Empty:
-                    # Told again from here on; what comes meanwhile is seen by this very upkeep.
-                    self._nudged = False
-                    upkeep_at = self._upkeep(checkpointer)
-                    continue
+                    items = []
                 if items is None:
                     break
                 if items:
                     self._process(items)
                 if upkeep_at is None:
                     upkeep_at = time.monotonic() + UPKEEP_SECONDS
+                elif time.monotonic() >= upkeep_at:
+                    # Told again from here on; what comes meanwhile is seen by this very upkeep.
+                    self._nudged = False
+                    upkeep_at = self._upkeep(checkpointer)
         finally:
             checkpointer.close()
             if self._carried:

@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aigw.api.query import BadQuery, moment, parse_query, search_terms
@@ -118,6 +118,7 @@ def test_no_times(text: str) -> None:
         parse_query({"q": f'started_after:"{text}"'})
 
 
+@example('"')
 @given(st.text())
 def test_any_text_is_understood_or_refused(text: str) -> None:
     with contextlib.suppress(BadQuery):
