@@ -23,7 +23,7 @@ from aiohttp import web
 from aigw import __version__, clock
 from aigw.durations import format_duration
 from aigw.errors import ConfigError
-from aigw.gateway.listener import listen
+from aigw.gateway.listener import Listener
 from aigw.gateway.pages import DaemonFacts, Pages
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
@@ -143,9 +143,14 @@ async def _gateway(
             Pages(facts, writer, metrics),
             metrics,
         )
-        async with listen(
-            server.handle, settings.http_address, settings.shutdown_timeout, "--http-address"
-        ) as address:
+        listener = Listener(
+            server.handle,
+            settings.http_address,
+            "--http-address",
+            shutdown=settings.shutdown_timeout,
+            give_up=upstream.abandon,
+        )
+        async with listener.listen() as address:
             yield address
     finally:
         await upstream.close()
@@ -161,7 +166,7 @@ async def _metrics_listener(address: Address, metrics: Metrics) -> AsyncIterator
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
-    async with listen(handle, address, timedelta(seconds=1), "--prometheus-address") as listening:
+    async with Listener(handle, address, "--prometheus-address").listen() as listening:
         yield listening
 
 

@@ -194,13 +194,22 @@ class Interception:
             StoreError: it could not be committed, and the operator wants no unrecorded answer.
         """
         records = self._finish(ending, facts, msg_id)
+        commit = asyncio.ensure_future(self._recorder.sink.commit(records))  # noqa: TID251 (a future)
         try:
-            await self._recorder.sink.commit(records)
+            # Shielded: a client that leaves now must not take the outcome of the commit with it.
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            commit.add_done_callback(lambda done: self._keep(done, records))
+            raise
         except StoreError:
             # Kept in memory for when the store can write again, bounded there.
             self._recorder.sink.post(records, again=True)
             if not self._recorder.fail_open:
                 raise
+
+    def _keep(self, commit: asyncio.Future[None], records: Sequence[Record]) -> None:
+        if not commit.cancelled() and commit.exception() is not None:
+            self._recorder.sink.post(records, again=True)
 
     def abandon(self, ending: Ending, facts: Sequence[ResponseFact] = (), msg_id: str = "") -> None:
         """Record the end where nobody waits for it: the client has gone."""

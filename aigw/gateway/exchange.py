@@ -136,7 +136,7 @@ class Exchange:
             return web.Response(status=499)
         except asyncio.CancelledError:
             # aiohttp cancels for both: a client that left, and a shutdown that waited long enough.
-            self._abandon(GATEWAY_STOPPED if self._request.transport else CLIENT_LEFT)
+            self._abandon(GATEWAY_STOPPED if self._upstream.abandoned else CLIENT_LEFT)
             raise
         except BaseException:
             self._abandon(_GATEWAY_FAILED)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import urllib.request
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
 from aiohttp import ClientRequest, StreamReader, hdrs
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -38,6 +39,10 @@ READ_BUFFER = 256 * 1024
 """How far an answer may be read ahead of a slow client, times two: enough to keep the connection
 busy, small enough for a thousand slow clients."""
 
+INTERIM_ANSWERS = 16
+"""Answers of class 1xx that may come before the real one. A hundred and one of them are no help to
+anybody, and each would be parsed and thrown away while everybody else waits."""
+
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _SWITCHING_PROTOCOLS = 101
 _FINAL = 200
@@ -45,6 +50,38 @@ _FINAL = 200
 
 class InvalidAnswerError(aiohttp.ClientError):
     """The provider sent something that is not HTTP."""
+
+
+class UpstreamProtocol(ResponseHandler):
+    """aiohttp's side of a connection, which also knows whether the provider has said anything.
+
+    `heard` is false from the moment a connection is free until the first byte after that. On an
+    idle connection such a byte belongs to no request; on a busy one it forbids to ask again.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.heard = False
+        self.reused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the provider; none when aiohttp's parser is to go on with those it has."""
+        if data:
+            self.heard = True
+        super().data_received(data)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether a request may be sent on it: nothing has come that answers none."""
+        return not (self.heard or self.should_close)
+
+
+class Connector(aiohttp.TCPConnector):
+    """aiohttp's pool, of our connections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(UpstreamProtocol, loop=self._loop)  # type: ignore[assignment]
 
 
 class Route:
@@ -131,6 +168,10 @@ class UpstreamAnswer:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        protocol: Any = connection.protocol
+        if protocol is not None:
+            protocol.heard = False
+            protocol.reused = True
         if self._stop_writing():
             # The answer came before the whole request was sent: the rest would be taken for another.
             connection.close()
@@ -197,9 +238,7 @@ async def exchange(
         else:
             transport.write(head)
             writing = spawn("upload", _write(protocol, body))
-        message, content = await protocol.read()
-        while message.code < _FINAL and message.code != _SWITCHING_PROTOCOLS:
-            message, content = await protocol.read()
+        message, content = await _final_answer(protocol)
         return UpstreamAnswer(message, content, connection, route.host, writing)
     except BaseException as error:
         if writing is not None:
@@ -208,6 +247,18 @@ async def exchange(
         if isinstance(error, HttpProcessingError):
             raise InvalidAnswerError from error
         raise
+
+
+async def _final_answer(protocol: Any) -> tuple[Any, StreamReader]:
+    """The head of the answer proper, after those of class 1xx."""
+    for _ in range(INTERIM_ANSWERS + 1):
+        message, content = await protocol.read()
+        if message.code >= _FINAL:
+            return message, content
+        if message.code == _SWITCHING_PROTOCOLS:
+            break
+    # Nobody asked for another protocol, and a real answer is not to be expected any more.
+    raise InvalidAnswerError
 
 
 def _open_transport(protocol: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -63,44 +64,100 @@ class _Server(web.Server):
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
-@contextlib.asynccontextmanager
-async def listen(
-    handler: Handler, address: Address, shutdown: timedelta, flag: str
-) -> AsyncIterator[str]:
-    """Listen on an address; yields it with the port that was really taken.
+CLOSING_SECONDS = 1.0
+"""How long connections have to close after their answers were given up: they have nothing to do."""
 
-    At the end no connection is accepted any more, and answers in flight get `shutdown`. `flag` is
-    the option to name when the address cannot be had.
 
-    Raises:
-        DaemonError: it cannot be listened on.
+class Listener:
+    """An address that is listened on.
+
+    Args:
+        handler: answers the requests.
+        address: where; port 0 takes a free one.
+        flag: the option to name when the address cannot be had.
+        shutdown: how long answers in flight get at the end.
+        give_up: called when they have had it, before those that remain are cancelled.
     """
-    server = _Server(
-        handler,
-        handler_cancellation=True,
-        auto_decompress=False,
-        access_log=None,
-        max_line_size=HEADER_LIMIT,
-        max_field_size=HEADER_LIMIT,
-        max_headers=HEADER_COUNT,
-    )
-    runner = web.ServerRunner(
-        server, handle_signals=False, shutdown_timeout=shutdown.total_seconds()
-    )
-    await runner.setup()
-    site = web.TCPSite(runner, address.host, address.port, backlog=BACKLOG)
-    try:
+
+    def __init__(
+        self,
+        handler: Handler,
+        address: Address,
+        flag: str,
+        *,
+        shutdown: timedelta = timedelta(0),
+        give_up: Callable[[], None] | None = None,
+    ) -> None:
+        self._handler = handler
+        self._address = address
+        self._flag = flag
+        self._shutdown = shutdown
+        self._give_up = give_up
+        self._running: set[asyncio.Task[Any]] = set()
+
+    @contextlib.asynccontextmanager
+    async def listen(self) -> AsyncIterator[str]:
+        """Listen; yields the address with the port that was really taken.
+
+        Raises:
+            DaemonError: it cannot be listened on.
+        """
+        server = _Server(
+            self._handle,
+            handler_cancellation=True,
+            auto_decompress=False,
+            access_log=None,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
+            max_headers=HEADER_COUNT,
+        )
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=CLOSING_SECONDS)
+        await runner.setup()
+        site = web.TCPSite(runner, self._address.host, self._address.port, backlog=BACKLOG)
+        try:
+            await self._start(site)
+            port = runner.addresses[0][1]
+            host = self._address.host
+            yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            await site.stop()
+            server.pre_shutdown()
+            await self._let_finish()
+        finally:
+            await runner.cleanup()
+
+    async def _start(self, site: web.TCPSite) -> None:
         try:
             await site.start()
         except OSError as error:
             # asyncio puts the address and its own words around the system's.
             why = os.strerror(error.errno) if error.errno else str(error)
             raise DaemonError(
-                f"cannot listen on {address}: {why}. Stop what uses the port, or name another "
-                f"address with {flag}."
+                f"cannot listen on {self._address}: {why}. Stop what uses the port, or name another "
+                f"address with {self._flag}."
             ) from error
-        port = runner.addresses[0][1]
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        yield f"{host}:{port}"
-    finally:
-        await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            return await self._handler(request)
+        finally:
+            self._running.discard(task)
+
+    async def _let_finish(self) -> None:
+        """Wait for the answers in flight, then cancel those that remain.
+
+        aiohttp's own waiting takes its bound twice, and zero for none.
+        """
+        if not self._running:
+            return
+        # The tasks are those of connections, which end when told that no request will follow.
+        _, late = await asyncio.wait(set(self._running), timeout=self._shutdown.total_seconds())
+        late &= self._running
+        if late:
+            if self._give_up is not None:
+                self._give_up()
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=CLOSING_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -13,7 +14,7 @@ from multidict import CIMultiDict
 
 from aigw.errors import UpstreamError
 from aigw.gateway.faults import upstream_error
-from aigw.gateway.http1 import Route, UpstreamAnswer, exchange, route_to
+from aigw.gateway.http1 import Connector, Route, UpstreamAnswer, exchange, route_to
 
 KEEPALIVE_SECONDS = 30.0
 """How long an idle upstream connection is kept: less than the 60 s and more of common servers, so
@@ -32,9 +33,11 @@ class Upstream:
 
     def __init__(self, connect_timeout: float, idle_timeout: float) -> None:
         self.idle_timeout = idle_timeout
+        self.abandoned = False
+        """Whether a stop has waited long enough and gives up the answers still in flight."""
         # Reading has its own limit (IdleWatch): aiohttp's sets a timer for every chunk.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
-        self._connector = aiohttp.TCPConnector(
+        self._connector = Connector(
             limit=0,
             ssl=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             keepalive_timeout=KEEPALIVE_SECONDS,
@@ -57,14 +60,14 @@ class Upstream:
         try:
             async with asyncio.timeout(self.idle_timeout or None):
                 connection = await self._connect(route)
-                reused = _is_reused(connection)
+                protocol: Any = connection.protocol
+                reused = protocol.reused
                 try:
                     return await exchange(connection, method, target, route, headers, body)
-                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                    if not reused or _answer_had_begun(error):
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                    if not reused or protocol.heard:
                         raise
                 connection = await self._connect(route, fresh=True)
-                _is_reused(connection)
                 return await exchange(connection, method, target, route, headers, body)
         except _FAULTS as error:
             raise upstream_error(urlsplit(url).netloc, error) from error
@@ -75,15 +78,21 @@ class Upstream:
                 connection = await self._connector.connect(route.connecting, [], self._timeout)
             except TimeoutError as error:
                 raise aiohttp.ConnectionTimeoutError from error
-            if not fresh or not getattr(connection.protocol, "aigw_used", False):
+            protocol: Any = connection.protocol
+            # Where the server has closed one idle connection, others of its age are no better; and
+            # one on which something came unasked would give it out as the next request's answer.
+            if protocol.is_clean and not (fresh and protocol.reused):
                 return connection
-            # The server has closed one idle connection: the others of its age are no better.
             connection.close()
 
     @staticmethod
     def broken(answer: UpstreamAnswer, error: Exception, *, stalled: bool) -> UpstreamError:
         """The error of an answer that broke off, or `stalled`, after it had begun."""
         return upstream_error(answer.host, TimeoutError() if stalled else error)
+
+    def abandon(self) -> None:
+        """From now on a cancelled exchange was ended by us, not by its client."""
+        self.abandoned = True
 
     async def close(self) -> None:
         """Close all connections."""
@@ -95,19 +104,6 @@ def _split(url: str) -> tuple[str, str]:
     scheme, _, rest = url.partition("://")
     authority, slash, target = rest.partition("/")
     return f"{scheme}://{authority}", (slash + target) or "/"
-
-
-def _is_reused(connection: Connection) -> bool:
-    """Whether a request went over the connection before; from now on one has."""
-    protocol = connection.protocol
-    reused: bool = getattr(protocol, "aigw_used", False)
-    protocol.aigw_used = True  # type: ignore[union-attr]  # our mark on aiohttp's object
-    return reused
-
-
-def _answer_had_begun(error: Exception) -> bool:
-    # aiohttp puts what it parsed of an incomplete answer into the error, and a text otherwise.
-    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
 
 
 def unread(content: aiohttp.StreamReader) -> bytes:
