@@ -15,9 +15,22 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("aigw.gateway")
 
-DECODED_LIMIT = 1024 * 1024 * 1024
-"""How many decompressed bytes of one answer are read, at most: an answer that claims more is a
-bomb. It still flows to the client, who may judge for itself."""
+DECODED_LIMIT = 64 * 1024 * 1024
+"""How many decompressed bytes of one answer are read, at most: the longest answers of models have a
+fiftieth of it. What claims more is a bomb; it still flows to the client, who may judge for itself."""
+
+_TERMINAL_MARKS = (
+    b"message_stop",
+    b"[DONE]",
+    b"response.completed",
+    b"response.failed",
+    b"response.incomplete",
+    b"response.cancelled",
+    b'"error"',
+)
+"""What stands at the beginning of the event that ends a stream, whichever API it is of."""
+
+_NO_CONTENT = frozenset({204, 304})
 
 
 class Answer:
@@ -27,10 +40,11 @@ class Answer:
     and nothing else: the relay sees an answer without facts.
     """
 
-    __slots__ = ("_decoder", "_readable", "_reader", "_streams", "ended", "response_id")
+    __slots__ = ("_decoder", "_readable", "_reader", "_status", "_streams", "ended", "response_id")
 
     def __init__(self, api: Api, status: int, content_type: str, content_encoding: str) -> None:
         self._reader = response_reader(api, status, content_type)
+        self._status = status
         self._streams = content_type.startswith("text/event-stream")
         self._decoder: Decoder | None = None
         self._readable = True
@@ -44,15 +58,27 @@ class Answer:
             except ValueError as error:
                 self._give_up(error)
 
+    @property
+    def nears_its_end(self) -> bool:
+        """Whether the terminal event has begun and may be told from what there is of it.
+
+        A client that acts on a line, not on the blank line after it, would see the end with it.
+        """
+        unfinished: bytes = getattr(self._reader, "unfinished", b"")
+        return bool(unfinished) and any(mark in unfinished for mark in _TERMINAL_MARKS)
+
     def feed(self, data: bytes) -> list[ResponseFact]:
         """The facts these bytes complete."""
         if not self._readable:
             return []
         try:
-            if self._decoder is not None:
-                data = self._decoder.feed(data)
             reader = self._reader
-            facts = reader.feed(data)
+            if self._decoder is None:
+                facts = reader.feed(data)
+            else:
+                facts = [
+                    fact for piece in self._decoder.pieces(data) for fact in reader.feed(piece)
+                ]
             self.ended = reader.ended
             self.response_id = reader.response_id
         except Exception as error:  # noqa: BLE001 (a reader's bug must not cost the relay a byte)
@@ -84,6 +110,8 @@ class Answer:
             outcome = None
         if outcome is not None:
             return outcome
+        if self._status in _NO_CONTENT:
+            return Outcome(Status.COMPLETED)
         if self._streams and self._readable:
             return Outcome(
                 Status.FAILED, "incomplete_answer", "the answer ended without its final event"

@@ -36,7 +36,8 @@ def apply_credential(provider: Provider, headers: CIMultiDict[str]) -> Credentia
     for name in provider.type.credential_headers:
         value = headers.get(name)
         if value and (token := _token(name, value)):
-            return Credential(BYOK, mask(token))
+            # Bytes that are not UTF-8 came in as lone surrogates, which no store takes.
+            return Credential(BYOK, mask(token).encode("utf-8", "replace").decode())
     return Credential("", "")
 
 

@@ -7,13 +7,20 @@ null `usage`. Where the client did not ask, the gateway does, and keeps both fro
 
 from __future__ import annotations
 
+import aiohttp
 from multidict import CIMultiDict
 
+from aigw.gateway.body import read_aside
 from aigw.wire.content_coding import Decoder, decoder
 from aigw.wire.splice import ask_for_usage
 from aigw.wire.usage_chunk import UsageChunkFilter
 
-_STREAM_LIMIT = 1024 * 1024 * 1024
+_STREAM_LIMIT = 64 * 1024 * 1024
+"""Decompressed bytes of an edited stream: far beyond any answer, within any machine's memory."""
+
+
+class UnreadableAnswerError(aiohttp.ClientError):
+    """A compressed answer that has to be edited cannot be read: for the relay it has broken off."""
 
 
 class ChatUsageEdit:
@@ -24,13 +31,13 @@ class ChatUsageEdit:
         self._decoder: Decoder | None = None
 
     @staticmethod
-    def apply(plain: bytes, headers: CIMultiDict[str]) -> bytes | None:
+    async def apply(plain: bytes, headers: CIMultiDict[str]) -> bytes | None:
         """The body with the request for usage, or None when it is not safe to change it.
 
         `plain` is the decompressed body. A compressed one goes on uncompressed, and the answer is
         asked for without compression: a chunk can only be left out of readable bytes.
         """
-        body = ask_for_usage(plain)
+        body = await read_aside(ask_for_usage, plain)
         if body is not None:
             headers.popall("Content-Encoding", None)
             if "Accept-Encoding" in headers:
@@ -57,7 +64,10 @@ class ChatUsageEdit:
         if self._filter is None:
             return data
         if self._decoder is not None:
-            data = self._decoder.feed(data)
+            try:
+                data = self._decoder.feed(data)
+            except ValueError as error:
+                raise UnreadableAnswerError from error
         return self._filter.feed(data)
 
     def finish(self) -> bytes:

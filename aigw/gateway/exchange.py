@@ -55,7 +55,8 @@ class Call:
 class _Flow:
     """An answer on its way.
 
-    `hold` says that the last byte so far is kept back, in `held`. `is_special` says that even a
+    `hold` says that the last byte so far is kept back, in `held`. `pending` is the beginning of a
+    terminal event that is not whole yet. `is_special` says that even a
     chunk without facts needs a look: the first one, and all of an edited or counted answer.
     """
 
@@ -64,6 +65,7 @@ class _Flow:
     length: int | None
     hold: bool
     held: bytes = b""
+    pending: bytes = b""
     received: int = 0
     is_special: bool = True
 
@@ -186,7 +188,7 @@ class Exchange:
             # No terminal event and no known length: the end of the bytes is the end.
             facts = answer.finish()
             await self._end(answer.outcome(), facts)
-        rest = flow.held + edit.finish() if edit is not None else flow.held
+        rest = flow.pending + flow.held + (edit.finish() if edit is not None else b"")
         if rest:
             await self._write(response, rest)
         await self._sent(response.write_eof())
@@ -218,7 +220,7 @@ class Exchange:
         while chunk := await readany():
             watch.since = None
             facts = feed(chunk)
-            if facts or flow.is_special or flow.answer.ended:
+            if facts or flow.is_special or flow.answer.ended or not chunk.endswith(b"\n\n"):
                 await self._pass_on(flow, chunk, facts)
             else:
                 try:
@@ -240,8 +242,11 @@ class Exchange:
             await self._end(answer.outcome(), facts)
         elif facts or (interception.awaits_response_id and answer.response_id):
             interception.add(facts, answer.response_id)
+        chunk, flow.pending = flow.pending + chunk, b""
         if self._edit is not None:
             chunk = self._edit.feed(chunk)
+        elif answer.nears_its_end and not interception.ended:
+            chunk, flow.pending = b"", chunk
         if flow.hold:
             chunk, flow.held = flow.held + chunk[:-1], chunk[-1:]
         if chunk:
@@ -252,6 +257,8 @@ class Exchange:
                 or flow.length is not None
                 or interception.awaits_response_id
             )
+        elif flow.pending:
+            flow.is_special = True
 
     async def _write(self, response: RelayedResponse, data: bytes) -> None:
         if self._first_byte is None:
@@ -268,6 +275,8 @@ class Exchange:
         if not self._interception.ended:
             facts = flow.answer.finish()
             await self._end(Outcome(Status.FAILED, failure.kind, str(failure)), facts)
+        if flow.pending:
+            await self._write(flow.response, flow.pending)
         cut(self._request)
 
     async def _end(self, outcome: Outcome, facts: list[ResponseFact]) -> None:

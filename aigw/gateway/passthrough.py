@@ -45,6 +45,9 @@ async def pass_through(
         return error_response(provider.type.error_shape, error.status, error.kind, str(error))
     try:
         return await _relay(request, answer, upstream)
+    except (aiohttp.ClientError, ConnectionError):
+        # Reading has its own handling in there: this is the client, who has left.
+        return web.Response(status=499)
     finally:
         answer.close()
 

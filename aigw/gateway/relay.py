@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from aiohttp import web
 
 from aigw.clients.detection import detect
 from aigw.errors import StoreError
-from aigw.gateway.body import BodyTooLargeError, read_body, readable_copy
+from aigw.gateway.body import BodyTooLargeError, read_aside, read_body, readable_copy
 from aigw.gateway.credentials import apply_credential
 from aigw.gateway.edits import ChatUsageEdit
 from aigw.gateway.errors import error_response
@@ -49,15 +50,16 @@ class Relay:
             return too_large(provider, self._body_limit)
         encoding = request.headers.get("Content-Encoding", "")
         plain = await readable_copy(body, encoding, self._body_limit)
-        facts = read_request(api, plain)
+        facts = await read_aside(partial(read_request, api), plain)
         call = Call(
             "POST", provider.base_url + target.path + query, request_headers(request.headers), body
         )
+        # Before the start: from there on nothing may be awaited that a cancellation could lose.
+        edit = await _edit(facts, plain, call)
         try:
             interception = await self._start(request, provider, target, facts, call)
         except StoreError as error:
             return error_response(shape, 503, "store_unavailable", str(error))
-        edit = _edit(facts, plain, call)
         exchange = Exchange(
             request,
             interception,
@@ -115,11 +117,11 @@ def too_large(provider: Provider, limit: int) -> web.StreamResponse:
     return response
 
 
-def _edit(facts: RequestFacts, plain: bytes, call: Call) -> ChatUsageEdit | None:
+async def _edit(facts: RequestFacts, plain: bytes, call: Call) -> ChatUsageEdit | None:
     if not facts.lacks_usage:
         return None
     edit = ChatUsageEdit()
-    body = edit.apply(plain, call.headers)
+    body = await edit.apply(plain, call.headers)
     if body is None:
         return None
     call.body = body

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from aigw.errors import StoreError
-from aigw.store.schema import migrate
+from aigw.store.schema import migrate, schema_version
 
 OPENING_SECONDS = 5.0
 """How long opening waits for another program's lock. Afterwards SQLite itself waits for none: the
@@ -41,6 +41,7 @@ def open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
             check_same_thread=False,
             cached_statements=512,
         )
+        _refuse_foreign(path, connection)
         # Only a database without tables yet takes this; pruned space then returns to the system.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -60,6 +61,16 @@ def open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
             connection.close()
         raise
     return connection
+
+
+def _refuse_foreign(path: Path, connection: sqlite3.Connection) -> None:
+    """Keep aigw's tables, and its pruning, out of other programs' databases."""
+    if schema_version(connection) == 0:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables:
+            raise StoreError(
+                f"{path} is the database of another program. Name another file with --db."
+            )
 
 
 def _make_file(path: Path) -> None:

@@ -90,7 +90,8 @@ def prune_batch(connection: sqlite3.Connection, cutoff: int, limit: int = BATCH)
     connection.execute("BEGIN IMMEDIATE")
     try:
         rows = connection.execute(
-            "SELECT seq FROM interceptions WHERE started_at < ? ORDER BY started_at LIMIT ?",
+            "SELECT seq FROM interceptions WHERE started_at < ? AND end_seq IS NOT NULL"
+            " ORDER BY started_at LIMIT ?",
             (cutoff, limit),
         )
         chosen = json.dumps([row[0] for row in rows])
@@ -148,9 +149,9 @@ def _estimate(connection: sqlite3.Connection, cutoff: int, result: PruneResult) 
     whole = 0
     for table in TABLES:
         where = (
-            "seq IN (SELECT seq FROM interceptions WHERE started_at < ?)"
+            "seq IN (SELECT seq FROM interceptions WHERE started_at < ? AND end_seq IS NOT NULL)"
             if table == "interceptions"
-            else "interception_seq IN (SELECT seq FROM interceptions WHERE started_at < ?)"
+            else "interception_seq IN (SELECT seq FROM interceptions WHERE started_at < ? AND end_seq IS NOT NULL)"
         )
         result.rows[table] = connection.execute(
             f"SELECT count(*) FROM {table} WHERE {where}",  # noqa: S608

@@ -146,6 +146,8 @@ class Logs:
         lines: queue.Queue[Any] = queue.Queue(QUEUED_LINES)
         handler = _Queueing(lines)
         handler.addFilter(_debug_filter(self._filter))
+        # A line that cannot be written is lost; a traceback beside the log would help nobody.
+        logging.raiseExceptions = False
         root = logging.getLogger()
         root.handlers[:] = [handler]
         root.setLevel(logging.DEBUG if self._filter else logging.INFO)

@@ -51,6 +51,8 @@ class BoundedLabel:
         """The value itself, or `other` when it is too long or too many others came first."""
         if value in self._seen:
             return value
+        if not value.isprintable():
+            return OTHER
         if len(self._seen) >= self._limit or len(value) > LABEL_LENGTH:
             return OTHER
         self._seen.add(value)

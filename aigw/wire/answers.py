@@ -38,6 +38,11 @@ class StreamReader(ABC):
             self._read(event, facts)
         return facts
 
+    @property
+    def unfinished(self) -> bytes:
+        """The first bytes of an event that is not whole yet."""
+        return self._sse.unfinished
+
     def finish(self) -> list[ResponseFact]:
         """What the answer yielded so far, when no terminal event ended it."""
         facts: list[ResponseFact] = []

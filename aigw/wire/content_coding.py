@@ -52,24 +52,30 @@ class Decoder:
         self._fed = False
 
     def feed(self, data: bytes) -> bytes:
-        """The bytes that this input yields.
+        """The bytes that this input yields, in one piece.
 
         Raises:
             ValueError: the data is corrupt, or yields more than the limit.
         """
+        return b"".join(self.pieces(data))
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """The bytes that this input yields, piece by piece: a few kilobytes may hold a gigabyte.
+
+        Raises (while iterating):
+            ValueError: the data is corrupt, or yields more than the limit.
+        """
         if not data:
-            return b""
+            return
         self._fed = True
-        pieces: list[bytes] = []
         try:
             for piece in self._through(0, data):
                 self._room -= len(piece)
                 if self._room < 0:
                     raise ValueError(f"the body decompresses to more than {self._limit} bytes")
-                pieces.append(piece)
+                yield piece
         except (zlib.error, brotli.error, zstd.ZstdError, EOFError) as error:
             raise ValueError(f"the compressed body is corrupt: {error}") from error
-        return b"".join(pieces)
 
     def finish(self) -> bytes:
         """The end of the input. Everything was already given by `feed`; an empty body is whole.

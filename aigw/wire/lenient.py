@@ -19,8 +19,9 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_COUNT = 2**63 - 1
-"""SQLite's largest integer: counts are clamped to it."""
+MAX_COUNT = 2**40
+"""Counts are clamped to this: a trillion tokens in one answer is no count, and millions of such
+answers still add up within SQLite's integers."""
 
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DIGITS_OF_INT64 = 19

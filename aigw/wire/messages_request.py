@@ -68,7 +68,7 @@ def _add_user_message(new: NewInput, content: Any) -> None:
     ]
     after = blocks[results[-1] + 1 :] if results else content
     new.add_texts(block_texts(after, ("text",)))
-    for position in reversed(results):
+    for position in reversed(results[-TURN_LIMIT:]):
         block = blocks[position]
         new.add_result(
             tool_result(

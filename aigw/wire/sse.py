@@ -25,6 +25,10 @@ class SseEvent(msgspec.Struct, gc=False):
     data: bytes
 
 
+SHOWN_BYTES = 512
+"""As much of an unfinished event is shown: its name and type stand at its beginning."""
+
+
 class SseReader:
     """Cuts a stream into events. Any split of the same bytes gives the same events.
 
@@ -60,6 +64,11 @@ class SseReader:
         data = bytes(buffer)
         buffer.clear()
         return self._cut(data)
+
+    @property
+    def unfinished(self) -> bytes:
+        """The first bytes of an event that is not whole yet; empty between events."""
+        return bytes(self._buffer[:SHOWN_BYTES])
 
     def finish(self) -> list[SseEvent]:
         """The end of the bytes: an event that no blank line closed is dropped (the standard)."""

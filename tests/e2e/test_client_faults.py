@@ -75,6 +75,9 @@ def test_what_was_seen_before_the_client_left_is_recorded(
     with Connection(gateway.port) as connection:
         connection.send("POST", MESSAGES.path, MESSAGES.body(name, stream=True), JSON_HEADERS)
         assert gate.reached.wait(5)
+        seen = b""
+        while events[last - 1] not in seen:
+            seen += connection.read_some()
     found = gateway.when_ended(name)
     assert found.status == "aborted"
     assert len(found.thoughts) == 1

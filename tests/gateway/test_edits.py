@@ -19,10 +19,10 @@ DONE = b"data: [DONE]\n\n"
 STREAM = CHUNK + USAGE + DONE
 
 
-def test_usage_is_asked_for_without_another_change() -> None:
+async def test_usage_is_asked_for_without_another_change() -> None:
     plain = b'{ "stream" : true, "model":"m",\n "messages":[ ] }'
     headers = CIMultiDict({"Content-Type": "application/json"})
-    body = ChatUsageEdit.apply(plain, headers)
+    body = await ChatUsageEdit.apply(plain, headers)
     assert body is not None
     asked = json.loads(body)
     assert asked.pop("stream_options") == {"include_usage": True}
@@ -32,16 +32,16 @@ def test_usage_is_asked_for_without_another_change() -> None:
     assert list(headers.items()) == [("Content-Type", "application/json")]
 
 
-def test_a_compressed_body_goes_on_readable() -> None:
+async def test_a_compressed_body_goes_on_readable() -> None:
     headers = CIMultiDict([("Content-Encoding", "gzip"), ("Accept-Encoding", "gzip, br")])
-    assert ChatUsageEdit.apply(b'{"stream":true}', headers) is not None
+    assert await ChatUsageEdit.apply(b'{"stream":true}', headers) is not None
     assert list(headers.items()) == [("Accept-Encoding", "identity")]
 
 
 @pytest.mark.parametrize("plain", [b"", b"[]", b"nonsense", b'{"stream":true', b'"text"'])
-def test_what_cannot_be_changed_safely_is_left(plain: bytes) -> None:
+async def test_what_cannot_be_changed_safely_is_left(plain: bytes) -> None:
     headers = CIMultiDict([("Content-Encoding", "gzip"), ("Accept-Encoding", "gzip")])
-    assert ChatUsageEdit.apply(plain, headers) is None
+    assert await ChatUsageEdit.apply(plain, headers) is None
     assert list(headers.items()) == [("Content-Encoding", "gzip"), ("Accept-Encoding", "gzip")]
 
 
