@@ -72,7 +72,7 @@ def test_an_error_event_that_is_no_json(api: Api) -> None:
         ('"5"', 0),
         ("null", 0),
         ("1e999", 0),
-        ("9" * 30, 2**63 - 1),
+        ("9" * 30, 2**40),
         ("9" * 5000, 0),
     ],
 )
