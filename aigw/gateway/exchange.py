@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp import web
@@ -65,7 +65,7 @@ class _Flow:
     length: int | None
     hold: bool
     held: bytes = b""
-    pending: bytes = b""
+    pending: list[bytes] = field(default_factory=list)
     received: int = 0
     is_special: bool = True
 
@@ -169,7 +169,7 @@ class Exchange:
         changed = edit.begin(upstream.status, content_type, encoding) if edit is not None else ()
         length = None if changed else _body_length(upstream)
         relayed = response_headers(headers, changed)
-        if length is not None and upstream.content.is_eof():
+        if length is not None and upstream.content.is_eof() and not upstream.content.exception():
             return await self._relay_whole(upstream, answer, relayed)
         response = RelayedResponse(upstream.status, upstream.reason, relayed)
         self._started = True
@@ -188,7 +188,7 @@ class Exchange:
             # No terminal event and no known length: the end of the bytes is the end.
             facts = answer.finish()
             await self._end(answer.outcome(), facts)
-        rest = flow.pending + flow.held + (edit.finish() if edit is not None else b"")
+        rest = b"".join(flow.pending) + flow.held + (edit.finish() if edit is not None else b"")
         if rest:
             await self._write(response, rest)
         await self._sent(response.write_eof())
@@ -242,11 +242,14 @@ class Exchange:
             await self._end(answer.outcome(), facts)
         elif facts or (interception.awaits_response_id and answer.response_id):
             interception.add(facts, answer.response_id)
-        chunk, flow.pending = flow.pending + chunk, b""
         if self._edit is not None:
             chunk = self._edit.feed(chunk)
         elif answer.nears_its_end and not interception.ended:
-            chunk, flow.pending = b"", chunk
+            chunk, kept = (b"", chunk) if flow.pending else answer.split_at_end(chunk)
+            flow.pending.append(kept)
+        elif flow.pending:
+            chunk = b"".join([*flow.pending, chunk])
+            flow.pending = []
         if flow.hold:
             chunk, flow.held = flow.held + chunk[:-1], chunk[-1:]
         if chunk:
@@ -257,7 +260,7 @@ class Exchange:
                 or flow.length is not None
                 or interception.awaits_response_id
             )
-        elif flow.pending:
+        if flow.pending:
             flow.is_special = True
 
     async def _write(self, response: RelayedResponse, data: bytes) -> None:
@@ -276,7 +279,7 @@ class Exchange:
             facts = flow.answer.finish()
             await self._end(Outcome(Status.FAILED, failure.kind, str(failure)), facts)
         if flow.pending:
-            await self._write(flow.response, flow.pending)
+            await self._write(flow.response, b"".join(flow.pending))
         cut(self._request)
 
     async def _end(self, outcome: Outcome, facts: list[ResponseFact]) -> None:

@@ -68,7 +68,7 @@ class UpstreamProtocol(ResponseHandler):
         """Bytes from the provider; none when aiohttp's parser is to go on with those it has."""
         if data:
             self.heard = True
-        super().data_received(data)
+        ResponseHandler.data_received(self, data)
 
     @property
     def is_clean(self) -> bool:

@@ -43,6 +43,11 @@ class StreamReader(ABC):
         """The first bytes of an event that is not whole yet."""
         return self._sse.unfinished
 
+    @property
+    def unfinished_length(self) -> int:
+        """How many bytes of that event have come."""
+        return self._sse.unfinished_length
+
     def finish(self) -> list[ResponseFact]:
         """What the answer yielded so far, when no terminal event ended it."""
         facts: list[ResponseFact] = []

@@ -70,6 +70,11 @@ class SseReader:
         """The first bytes of an event that is not whole yet; empty between events."""
         return bytes(self._buffer[:SHOWN_BYTES])
 
+    @property
+    def unfinished_length(self) -> int:
+        """How many bytes of an event that is not whole yet have come, line ends counted as LF."""
+        return len(self._buffer)
+
     def finish(self) -> list[SseEvent]:
         """The end of the bytes: an event that no blank line closed is dropped (the standard)."""
         self._buffer.clear()

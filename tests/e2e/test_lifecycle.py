@@ -99,10 +99,11 @@ def test_a_stop_does_not_wait_for_idle_connections(start_daemon: StartDaemon, mo
 
 
 @posix
+@pytest.mark.parametrize("patience", ["1s", "0"])
 def test_a_stop_waits_for_a_bounded_time(
-    simulator: Simulator, start_daemon: StartDaemon, model: Model
+    simulator: Simulator, start_daemon: StartDaemon, model: Model, patience: str
 ) -> None:
-    daemon = start_daemon("--shutdown-timeout", "1s")
+    daemon = start_daemon("--shutdown-timeout", patience)
     name = model("words-20")
     gate = held_stream(simulator, MESSAGES, name)
     with Connection(daemon.port) as connection:
@@ -114,6 +115,7 @@ def test_a_stop_waits_for_a_bounded_time(
     assert not answer.complete
     found = daemon.only(name)
     assert found.status == "aborted"
+    assert found.ended["error_type"] == "gateway_stopped"
     assert found.prompts
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 
+import brotli
 import pytest
 
 from aigw.gateway import answer as answer_module
@@ -133,3 +135,22 @@ def test_a_bug_in_a_reader_costs_the_facts_only(caplog: pytest.LogCaptureFixture
     assert answer.finish() == []
     assert answer.outcome().error_type == "unreadable_answer"
     assert "message_start" not in caplog.text
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    packed = brotli.compress(bytes(96 << 20), quality=1)
+    answer = Answer(Api.MESSAGES, 200, SSE, "br")
+    tracemalloc.start()
+    assert answer.feed(packed) == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 48 << 20
+    assert answer.finish() == []
+    assert answer.outcome().error_type == "unreadable_answer"
+
+
+def test_no_content_is_an_answer() -> None:
+    answer = Answer(Api.MESSAGES, 204, "", "")
+    assert answer.finish() == []
+    assert answer.outcome().status is Status.COMPLETED
+    assert answer.outcome().error_type is None

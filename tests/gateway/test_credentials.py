@@ -74,3 +74,11 @@ def test_an_empty_key_is_no_key() -> None:
     headers = CIMultiDict([("Authorization", f"Bearer {OWN}")])
     provider = Provider(OPENAI, "openai", "http://h", Secret("") or None)
     assert apply_credential(provider, headers) == BYOK
+
+
+def test_a_credential_that_is_not_utf8_has_a_hint_the_store_takes() -> None:
+    token = b"\xe9\xff-aaaaaaaaaaaaaaaaaaaaaaaa-\xff".decode("utf-8", "surrogateescape")
+    headers = CIMultiDict({"X-Api-Key": token})
+    hint = apply_credential(Provider(ANTHROPIC, "anthropic", "http://h"), headers).hint
+    assert hint.encode()
+    assert headers["X-Api-Key"] == token

@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,19 @@ CASES = {
         b"some text", b"some text that is no answe", b"some text that is no answer", {},
     ),
 }  # fmt: skip
+
+
+def _blank_line_apart(case: Case) -> Case:
+    """The terminal event's lines in one piece and the blank line that ends it in the next."""
+    *pieces, last = case.pieces
+    before = b"".join(pieces)
+    return replace(case, pieces=[*pieces, last[:-1], last[-1:]], early=before, shown=before)
+
+
+CASES |= {
+    f"{name}, the last blank line apart": _blank_line_apart(CASES[name])
+    for name in ("sse messages", "sse chat", "sse responses")
+}
 
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
@@ -333,6 +346,22 @@ async def test_a_client_that_leaves_before_the_start_is_committed(running: Gatew
     await running.writer.commit(start.records)
     assert await nothing_arrives(running.simulator)
     assert running.metrics.in_flight == 0
+
+
+async def test_an_end_outlives_the_client_that_waited_for_it(running: Gateway) -> None:
+    case = CASES["sse messages"]
+    running.simulator.script(case.script)
+    running.sink.holding = True
+    async with Client(running.port) as client:
+        await client.send("POST", case.path, case.request)
+        await (await running.sink.next()).release()
+        end = await running.sink.next()
+        await client.leave()
+        await asyncio.sleep(QUIET)
+    end.refuse()
+    await until(lambda: running.sink.posted_again, "the end to be kept")
+    (row,) = await running.ended()
+    assert (row["status"], row["output_tokens"]) == ("completed", 7)
 
 
 async def test_a_client_that_leaves_in_the_middle(running: Gateway) -> None:

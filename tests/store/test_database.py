@@ -143,3 +143,14 @@ def test_an_old_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "OLDEST_SQLITE", (99, 0, 0))
     with pytest.raises(StoreError, match="newer Python"):
         open_for_writing(tmp_path / "aigw.db", "normal")
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "photos.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE photos (name TEXT)")
+        connection.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        open_for_writing(path, "normal")
+    assert path.read_bytes() == before

@@ -83,3 +83,11 @@ def test_failed_step_changes_nothing(store: Store) -> None:
         prune_batch(store.connection, NOON + DAY)
     assert not store.connection.in_transaction
     assert counts(store.connection) == dict.fromkeys(("interceptions", *CHILD_TABLES), 1)
+
+
+def test_what_is_still_running_is_not_pruned(store: Store) -> None:
+    running = store.start(NOON)
+    store.whole(NOON)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+        assert prune_batch(connection, NOON + DAY)["interceptions"] == 1
+        assert connection.execute("SELECT id FROM interceptions").fetchall() == [(running,)]

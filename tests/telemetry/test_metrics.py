@@ -180,3 +180,7 @@ def test_a_bounded_label_keeps_those_that_came_first() -> None:
         OTHER,
         "b",
     ]
+
+
+def test_a_label_holds_no_control_characters() -> None:
+    assert BoundedLabel()("gpt\0\x1b[31m") == OTHER

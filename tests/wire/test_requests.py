@@ -144,3 +144,11 @@ def test_codex_session() -> None:
     found = read_request(Api.RESPONSES, data)
     assert (found.session_key, found.prompt_cache_key) == ("s", "k")
     assert read_request(Api.RESPONSES, body(Api.RESPONSES, client_metadata={})).session_key is None
+
+
+def test_more_tool_results_than_any_agent_sends_are_cut() -> None:
+    results = [{"type": "tool_result", "tool_use_id": f"t{i}", "content": "x"} for i in range(999)]
+    body = {"model": "m", "messages": [{"role": "user", "content": results}]}
+    facts = read_request(Api.MESSAGES, json.dumps(body).encode())
+    assert len(facts.tool_results) == 256
+    assert facts.tool_results[-1].tool_call_id == "t998"
