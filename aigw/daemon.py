@@ -28,9 +28,10 @@ from aigw.gateway.pages import DaemonFacts, Pages
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
 from aigw.gateway.upstream import Upstream
-from aigw.providers.anthropic import ANTHROPIC
-from aigw.providers.openai import OPENAI
+from aigw.providers.call import ApiKey
+from aigw.providers.key_pool import KeyPool
 from aigw.providers.provider import Provider, ProviderType
+from aigw.providers.types import ANTHROPIC, OPENAI
 from aigw.recorder import Recorder
 from aigw.store.lock import DaemonLock, Runtime
 from aigw.store.maintenance import prune_regularly
@@ -51,7 +52,8 @@ def configured_providers(settings: Settings) -> dict[str, Provider]:
     """The providers the settings describe, by name."""
 
     def provider(kind: ProviderType, base_url: str, key: Secret) -> Provider:
-        return Provider(kind, kind.name, base_url.rstrip("/"), key or None)
+        pool = KeyPool([ApiKey(key, kind.key_header)]) if key else None
+        return Provider(kind, kind.name, base_url.rstrip("/"), pool)
 
     return {
         "openai": provider(OPENAI, settings.openai_base_url, settings.openai_key),

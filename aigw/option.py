@@ -18,7 +18,8 @@ class Option:
 
     `default` is in text form; a path default that depends on the platform is a function of none.
     A secret's value may be a reference (`env:`, `file:`, `cmd:`) and is never shown. `short` is a
-    one-letter flag. `positive` refuses zero; `choices` lists the only values allowed.
+    one-letter flag. `positive` refuses zero, `between` what lies outside its two ends; `choices`
+    lists the only values allowed.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Option:
     key_aliases: tuple[str, ...] = ()
     secret: bool = False
     positive: bool = False
+    between: tuple[int, int] | None = None
     choices: tuple[str, ...] = ()
 
     @property
@@ -63,6 +65,8 @@ class Option:
         typed = READERS[self.kind](value)
         if self.positive and not typed:
             raise ValueError("must be more than 0")
+        if self.between and not self.between[0] <= typed <= self.between[1]:
+            raise ValueError(f"must be between {self.between[0]} and {self.between[1]}")
         return typed
 
     def default_text(self) -> str:

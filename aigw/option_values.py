@@ -201,6 +201,49 @@ def read_regex(value: object) -> str:
     return text
 
 
+def read_header(value: object) -> str:
+    """The name of a request header that may be set, or empty for none."""
+    text = read_string(value).strip()
+    if text and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text, re.ASCII):
+        raise ValueError(f"{shown(value)} is not the name of a header (RFC 9110, section 5.1)")
+    if text.lower() in RESERVED_HEADERS or text.lower().startswith(_RESERVED_PREFIXES):
+        raise ValueError(f"{shown(value)} is reserved: choose another header")
+    return text
+
+
+RESERVED_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "api-key",
+        "authorization",
+        "coder-session-token",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "x-ai-bridge-request-id",
+        "x-api-key",
+        "x-auth-token",
+        "x-goog-api-key",
+        "x-real-ip",
+    }
+)
+"""Headers that carry credentials, cookies, framing or the way a request took (lower case)."""
+
+_RESERVED_PREFIXES = ("proxy-", "x-forwarded-", "x-amz-", "x-coder-", "coder-", "sec-")
+
+
 def read_list(value: object) -> tuple[str, ...]:
     """Several texts: a list in a file, separated by commas elsewhere."""
     if isinstance(value, str):
@@ -222,6 +265,7 @@ READERS: dict[str, Callable[[object], Any]] = {
     "output": read_output,
     "regex": read_regex,
     "list": read_list,
+    "header": read_header,
 }
 """By an option's kind."""
 

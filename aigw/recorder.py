@@ -59,6 +59,8 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     duration_ms: int = 0
     time_to_first_byte_ms: int | None = None
     streaming: bool = False
+    attempts: int = 1
+    served_hint: str | None = None
 
 
 class RecordSink(Protocol):
@@ -230,6 +232,8 @@ class Interception:
             duration_ms=ending.duration_ms,
             time_to_first_byte_ms=ending.time_to_first_byte_ms,
             streaming=ending.streaming,
+            attempts=ending.attempts,
+            served_hint=ending.served_hint,
             input_tokens=self._tokens.input_tokens,
             output_tokens=self._tokens.output_tokens,
             cache_read_input_tokens=self._tokens.cache_read_input_tokens,

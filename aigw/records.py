@@ -61,9 +61,11 @@ STOPPED_MESSAGE = "the gateway ended before the answer did"
 class InterceptionStart(msgspec.Struct, gc=False, kw_only=True):
     """The first record of an interception, committed before a byte goes upstream.
 
-    `provider` is the provider's type (`openai`, `anthropic`), `provider_name` the configured
-    instance, `route` the API path without prefix or query (`/v1/messages`). `credential_kind` is
-    `centralized`, `byok` or empty when no credential was sent; `credential_hint` is masked.
+    `provider` is the API's family (`openai`, `anthropic`, `copilot`), `provider_name` the configured
+    instance, `route` the API path without prefix or query (`/v1/messages`). `model` is the one that
+    the provider is asked for; where a rule of the gateway put it in place of the client's, that one
+    is `requested_model` and `model_rule` names the rule. `credential_kind` is `centralized`, `byok`
+    or empty when no credential was sent; `credential_hint` is masked, of the one tried first.
     """
 
     interception_id: str
@@ -79,6 +81,8 @@ class InterceptionStart(msgspec.Struct, gc=False, kw_only=True):
     correlating_tool_call_id: str | None = None
     credential_kind: str = ""
     credential_hint: str = ""
+    requested_model: str | None = None
+    model_rule: str | None = None
     metadata: dict[str, Any] = {}
 
 
@@ -87,7 +91,9 @@ class InterceptionEnd(msgspec.Struct, gc=False, kw_only=True):
 
     `time_to_first_byte_ms` runs from the request's arrival to the first byte of the answer's body.
     The five token fields are the sums over the interception's `token_usage` records, kept here so
-    that usage reports read one table; they are not part of the JSON form.
+    that usage reports read one table; they are not part of the JSON form. `attempts` counts the
+    requests sent to the provider, one for each credential tried. `served_hint` is the masked
+    credential that the answer was got with, None where it is the one tried first.
     """
 
     interception_id: str
@@ -99,6 +105,8 @@ class InterceptionEnd(msgspec.Struct, gc=False, kw_only=True):
     duration_ms: int = 0
     time_to_first_byte_ms: int | None = None
     streaming: bool = False
+    attempts: int = 1
+    served_hint: str | None = None
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_input_tokens: int = 0

@@ -27,6 +27,9 @@ Source = Literal["flag", "variable", "file", "default"]
 _WATCHED_PREFIXES = ("CODER_AIBRIDGE_", "CODER_AI_GATEWAY_")
 _OWN_PREFIX = "AIGW_"
 
+MAY_BE_EMPTY = ("output", "regex", "header")
+"""Kinds of option for which the empty text is a value of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -52,9 +55,32 @@ class Settings:
     openai_key: Secret
     anthropic_base_url: str
     anthropic_key: Secret
+    bedrock_region: str | None
+    bedrock_base_url: str | None
+    bedrock_access_key: Secret
+    bedrock_access_key_secret: Secret
+    bedrock_model: str
+    bedrock_small_fast_model: str
     retention: timedelta
     structured_logging: bool
+    dump_dir: Path | None
+    dump_max_age: timedelta
+    dump_max_size: int
+    allow_byok: bool
+    max_concurrency: int
+    rate_limit: int
+    send_actor_headers: bool
+    actor_header_id: str
+    actor_header_username: str
+    actor_header_email: str
+    circuit_breaker_enabled: bool
+    circuit_breaker_failure_threshold: int
+    circuit_breaker_interval: timedelta
+    circuit_breaker_timeout: timedelta
+    circuit_breaker_max_requests: int
     http_address: Address
+    tls_cert_file: Path | None
+    tls_key_file: Path | None
     db: Path
     config: Path | None
     upstream_connect_timeout: timedelta
@@ -196,7 +222,7 @@ class _Resolver:
 
     def _from_variables(self, option: Option) -> Iterator[_Given]:
         # An empty variable is an unset one (`docker run -e NAME=`), but for texts that may be empty.
-        may_be_empty = option.kind in ("output", "regex")
+        may_be_empty = option.kind in MAY_BE_EMPTY
         for name in option.variables:
             raw = self._environ.get(name)
             if raw is not None and (raw.strip() or may_be_empty):
@@ -254,7 +280,7 @@ class _Resolver:
         if option.secret:
             return Secret()
         text = option.default_text()
-        return option.read(text) if text or option.kind in ("output", "regex") else None
+        return option.read(text) if text or option.kind in MAY_BE_EMPTY else None
 
     def warn_of_unknown_variables(self) -> None:
         """Warn of variables that look like ours and set nothing."""

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from multidict import CIMultiDict
 
 from aigw.daemon import configured_providers
 from aigw.errors import AigwError
+from aigw.providers.call import Call
 from aigw.settings import Settings, resolve
 from aigw.telemetry.logs import HumanFormatter, JsonFormatter
 from tests.home import use_home
@@ -32,13 +34,14 @@ def shows_none(text: str) -> bool:
     return OPENAI not in text and ANTHROPIC not in text
 
 
-def test_the_keys_are_there(settings: Settings) -> None:
+async def test_the_keys_are_there(settings: Settings) -> None:
     providers = configured_providers(settings)
-    keys = {name: provider.key for name, provider in providers.items()}
-    assert keys["openai"] is not None
-    assert keys["openai"].reveal() == OPENAI
-    assert keys["anthropic"] is not None
-    assert keys["anthropic"].reveal() == ANTHROPIC
+    for name, key in (("openai", OPENAI), ("anthropic", ANTHROPIC)):
+        pool = providers[name].pool
+        assert pool is not None
+        call = Call("POST", "http://h", CIMultiDict(), b"")
+        await pool.credentials[0].apply(call)
+        assert any(key in value for value in call.headers.values())
 
 
 def test_printing_shows_none(settings: Settings) -> None:

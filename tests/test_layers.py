@@ -28,6 +28,7 @@ LAYERS: list[list[str]] = [
     ["aigw.records"],
     ["aigw.settings", "aigw.options_doc"],
     ["aigw.options", "aigw.config_file"],
+    ["aigw.gateway_options", "aigw.server_options", "aigw.provider_settings"],
     ["aigw.option", "aigw.secrets"],
     ["aigw.option_values", "aigw.durations"],
     ["aigw.errors", "aigw.clock", "aigw.tasks", "aigw"],

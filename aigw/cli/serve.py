@@ -49,12 +49,12 @@ def _banner(settings: Settings, runtime: Runtime, providers: dict[str, Provider]
         f"  database   {settings.db}",
     ]
     for provider in providers.values():
-        key = "central key" if provider.key else "no key: the client's own is used"
+        key = "central key" if provider.pool else "no key: the client's own is used"
         lines.append(f"  provider   {provider.name:<10} {provider.base_url} ({key})")
     if runtime.metrics_address:
         lines.append(f"  metrics    http://{runtime.metrics_address}/metrics")
     lines.append("")
-    central = frozenset(provider.type.name for provider in providers.values() if provider.key)
+    central = frozenset(provider.type.name for provider in providers.values() if provider.pool)
     lines.extend(export_lines(runtime.address, central))
     lines.append("")
     lines.append("See what is recorded with: aigw logs -f")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from multidict import CIMultiDict
-
+from aigw.providers.call import Call
 from aigw.providers.provider import Provider
 from aigw.secrets import mask
 
@@ -20,19 +19,19 @@ class Credential(NamedTuple):
     hint: str
 
 
-def apply_credential(provider: Provider, headers: CIMultiDict[str]) -> Credential:
+async def apply_credential(provider: Provider, call: Call) -> Credential:
     """Put the central key in place of the client's credentials, or leave those as they came.
 
-    `headers` are those for the provider and are changed in place. A central key replaces every
-    header a client may have put a credential in, so that never two of them meet.
+    The call's headers are changed in place. A central key replaces every header a client may have
+    put a credential in, so that never two of them meet.
     """
-    if provider.key is not None:
+    headers = call.headers
+    if provider.pool is not None:
         for name in provider.type.credential_headers:
             headers.popall(name, None)
-        key = provider.key.reveal()
-        name, form = provider.type.key_header
-        headers[name] = form.format(key)
-        return Credential(CENTRALIZED, mask(key))
+        central = provider.pool.credentials[0]
+        await central.apply(call)
+        return Credential(CENTRALIZED, central.hint)
     for name in provider.type.credential_headers:
         value = headers.get(name)
         if value and (token := _token(name, value)):

@@ -26,6 +26,7 @@ from aigw.gateway.http1 import UpstreamAnswer
 from aigw.gateway.idle import IdleWatch
 from aigw.gateway.response import RelayedResponse, WholeResponse, cut
 from aigw.gateway.upstream import Upstream, unread
+from aigw.providers.call import Call
 from aigw.providers.provider import ErrorShape
 from aigw.recorder import CLIENT_LEFT, GATEWAY_STOPPED, Ending, Interception
 from aigw.records import Status
@@ -39,16 +40,6 @@ _GATEWAY_FAILED = Outcome(Status.FAILED, "gateway_error", "the gateway failed; s
 
 class ClientGoneError(Exception):
     """The client closed the connection while it was being written to."""
-
-
-@dataclass(slots=True)
-class Call:
-    """An upstream request, ready to be sent."""
-
-    method: str
-    url: str
-    headers: CIMultiDict[str]
-    body: bytes
 
 
 @dataclass(slots=True)

@@ -99,7 +99,7 @@ class Pages:
                     "name": provider.name,
                     "type": provider.type.name,
                     "base_url": provider.base_url,
-                    "key": "configured" if provider.key else "client's own",
+                    "key": "configured" if provider.pool else "client's own",
                 }
                 for provider in facts.providers
             ],

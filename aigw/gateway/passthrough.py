@@ -18,6 +18,7 @@ from aigw.gateway.idle import IdleWatch
 from aigw.gateway.relay import too_large
 from aigw.gateway.response import RelayedResponse, cut
 from aigw.gateway.upstream import Upstream
+from aigw.providers.call import Call
 from aigw.providers.provider import Provider, Target
 
 _log = logging.getLogger("aigw.gateway")
@@ -36,11 +37,11 @@ async def pass_through(
         body = await read_body(request, body_limit)
     except BodyTooLargeError:
         return too_large(provider, body_limit)
-    headers = request_headers(request.headers)
-    apply_credential(provider, headers)
     url = provider.base_url + target.path + query
+    call = Call(request.method, url, request_headers(request.headers), body)
+    await apply_credential(provider, call)
     try:
-        answer = await upstream.send(request.method, url, headers, body)
+        answer = await upstream.send(call.method, call.url, call.headers, call.body)
     except UpstreamError as error:
         return error_response(provider.type.error_shape, error.status, error.kind, str(error))
     try:

@@ -13,9 +13,10 @@ from aigw.gateway.body import BodyTooLargeError, read_aside, read_body, readable
 from aigw.gateway.credentials import apply_credential
 from aigw.gateway.edits import ChatUsageEdit
 from aigw.gateway.errors import error_response
-from aigw.gateway.exchange import Call, Exchange
+from aigw.gateway.exchange import Exchange
 from aigw.gateway.headers import request_headers
 from aigw.gateway.upstream import Upstream
+from aigw.providers.call import Call
 from aigw.providers.provider import Provider, Target
 from aigw.recorder import Interception, Recorder
 from aigw.records import InterceptionStart
@@ -81,7 +82,7 @@ class Relay:
         call: Call,
     ) -> Interception:
         headers = request.headers
-        credential = apply_credential(provider, call.headers)
+        credential = await apply_credential(provider, call)
         client = detect(headers, facts.session_key, facts.prompt_cache_key)
         now = self._recorder.now()
         agent = headers.get("User-Agent")

@@ -1,13 +1,13 @@
 """What the gateway knows of a provider: its routes, its address, its credential.
 
 A provider *type* (`openai`, `anthropic`) says how the API looks; a `Provider` is a configured
-instance of one, with a name that is also its route. Sources: docs/providers of the types' modules.
+instance of one, with a name that is also its route. The types are in `types.TYPES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -15,7 +15,9 @@ from urllib.parse import unquote
 from aigw.wire.apis import Api
 
 if TYPE_CHECKING:
-    from aigw.secrets import Secret
+    from aigw.providers.bedrock import Bedrock
+    from aigw.providers.key_pool import KeyPool
+    from aigw.providers.model_rules import ModelRules
 
 
 class ErrorShape(StrEnum):
@@ -23,6 +25,7 @@ class ErrorShape(StrEnum):
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
+    AWS = "aws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,45 +33,70 @@ class ProviderType:
     """How one kind of API is served.
 
     Attributes:
-        name: recorded as `provider`.
+        name: what the configuration calls it.
+        family: whose API it speaks, recorded as `provider`.
+        base_url: where it is reached unless the configuration says otherwise; empty: it must say.
         prefix: the part of the client's path that the base URL already holds (`/v1` for OpenAI).
-        intercepted: paths, after the prefix, whose exchanges are recorded.
-        passed: paths that are relayed only; one ending in `/*` means anything below it.
+        intercepted: paths, after the prefix, whose exchanges are recorded. A `*` stands for one
+            segment, which is the model.
+        passed: paths that are relayed only; one ending in `/*` means anything below it, a `*`
+            within one stands for one segment.
         key_header: the header of a central key, and its value with `{}` for the key.
         credential_headers: where clients put their own, the decisive one first.
+        is_personal: only the user's own credential serves; there is no central one.
     """
 
     name: str
+    family: str
+    base_url: str
     prefix: str
     error_shape: ErrorShape
     intercepted: Mapping[str, Api]
     passed: tuple[str, ...]
     key_header: tuple[str, str]
     credential_headers: tuple[str, ...]
+    is_personal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A configured instance of a type. `base_url` has no trailing slash."""
+    """A configured instance of a type.
+
+    Attributes:
+        base_url: without trailing slash.
+        pool: the central credentials; None where clients bring their own.
+        headers: further headers for every request, set in place of a client's of the same name.
+        rules: which models may be asked for, and under which names; None allows all.
+        allow_byok: whether a client with a gateway key may send a credential of its own.
+        bedrock: set where requests go to Amazon Bedrock, signed and translated by it.
+    """
 
     type: ProviderType
     name: str
     base_url: str
-    key: Secret | None = None
+    pool: KeyPool | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rules: ModelRules | None = None
+    allow_byok: bool = True
+    bedrock: Bedrock | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a client's path leads: `api` is None for what is passed through unrecorded.
 
-    `route` is the client's path after the provider's name, `path` what is appended to the base URL,
-    `pattern` the entry of the type's lists that matched (bounded, unlike paths).
+    `route` is the client's path after the provider's name, as recorded: with `*` in place of a
+    model. `path` is what is appended to the base URL, `pattern` the entry of the type's lists that
+    matched (bounded, unlike paths), `model` the model that the path names, decoded; empty where the
+    body does. `shape` is that of the gateway's own errors on this route.
     """
 
     api: Api | None
     route: str
     path: str
     pattern: str
+    shape: ErrorShape
+    model: str = ""
 
 
 def find_target(kind: ProviderType, path: str) -> Target | None:
@@ -83,18 +111,45 @@ def find_target(kind: ProviderType, path: str) -> Target | None:
     rest = path[len(kind.prefix) :]
     api = kind.intercepted.get(rest)
     if api is not None:
-        return Target(api, path, rest, rest)
-    pattern = next((pattern for pattern in kind.passed if _allows(pattern, rest)), None)
-    if pattern is None or not _is_plain(rest):
+        return Target(api, path, rest, rest, _shape(kind, api))
+    if not _is_plain(rest):
         return None
-    return Target(None, path, rest, pattern)
+    for pattern, api in kind.intercepted.items():
+        before, star, after = pattern.partition("*")
+        if star and _names_model(rest, before, after):
+            model = unquote(rest[len(before) : -len(after)])
+            return Target(api, kind.prefix + pattern, rest, pattern, _shape(kind, api), model)
+    found = next((pattern for pattern in kind.passed if _allows(pattern, rest)), None)
+    if found is None or (found == "/*" and _resembles_intercepted(kind, rest)):
+        return None
+    return Target(None, path, rest, found, _shape(kind, None, found))
+
+
+def _shape(kind: ProviderType, api: Api | None, pattern: str = "") -> ErrorShape:
+    if api in {Api.INVOKE, Api.CONVERSE} or pattern.startswith("/model/"):
+        return ErrorShape.AWS
+    if api is Api.MESSAGES:
+        return ErrorShape.ANTHROPIC
+    return kind.error_shape
+
+
+def _names_model(path: str, before: str, after: str) -> bool:
+    model = path[len(before) : -len(after)]
+    return path.startswith(before) and path.endswith(after) and bool(model) and "/" not in model
 
 
 def _allows(pattern: str, path: str) -> bool:
-    if pattern.endswith("/*"):
-        stem = pattern[:-1]
-        return path.startswith(stem) and len(path) > len(stem)
+    before, star, after = pattern.partition("*")
+    if star and after:
+        return _names_model(path, before, after)
+    if star:
+        return path.startswith(before) and len(path) > len(before)
     return path == pattern
+
+
+def _resembles_intercepted(kind: ProviderType, path: str) -> bool:
+    """Whether a provider may take a path for one whose exchanges are to be recorded."""
+    return unquote(path).lower().rstrip("/") in kind.intercepted
 
 
 def _is_plain(path: str) -> bool:

@@ -37,7 +37,8 @@ _CHILD = "seq, interception_seq, id, created_at"
 COLUMNS: dict[str, str] = {
     "interceptions": (
         "seq, id, started_at, initiator_id, api_key_id, provider, provider_name, route, model, client,"
-        " client_session_id, correlating_tool_call_id, credential_kind, credential_hint, metadata"
+        " client_session_id, correlating_tool_call_id, credential_kind, credential_hint,"
+        " requested_model, model_rule, metadata"
     ),
     "token_usages": (
         f"{_CHILD}, msg_id, input_tokens, output_tokens, cache_read_input_tokens,"
@@ -61,6 +62,8 @@ _END_COLUMNS = (
     "duration_ms",
     "time_to_first_byte_ms",
     "streaming",
+    "attempts",
+    "served_hint",
     "input_tokens",
     "output_tokens",
     "cache_read_input_tokens",
@@ -78,7 +81,8 @@ def start_row(seq: int, r: InterceptionStart) -> Row:
     return (
         seq, r.interception_id, r.started_at, r.initiator_id, r.api_key_id, r.provider,
         r.provider_name, r.route, r.model, r.client, r.client_session_id,
-        r.correlating_tool_call_id, r.credential_kind, r.credential_hint, _json(r.metadata),
+        r.correlating_tool_call_id, r.credential_kind, r.credential_hint, r.requested_model,
+        r.model_rule, _json(r.metadata),
     )  # fmt: skip
 
 
@@ -86,8 +90,8 @@ def end_row(interception_seq: int, seq: int, r: InterceptionEnd) -> Row:
     """The values that close a row of `interceptions`, its key first."""
     return (
         interception_seq, seq, r.ended_at, r.status.value, r.status_code, r.error_type,
-        r.error_message, r.duration_ms, r.time_to_first_byte_ms, r.streaming, r.input_tokens,
-        r.output_tokens, r.cache_read_input_tokens, r.cache_write_input_tokens, r.reasoning_tokens,
+        r.error_message, r.duration_ms, r.time_to_first_byte_ms, r.streaming, r.attempts,
+        r.served_hint, r.input_tokens, r.output_tokens, r.cache_read_input_tokens, r.cache_write_input_tokens, r.reasoning_tokens,
     )  # fmt: skip
 
 

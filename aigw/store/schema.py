@@ -131,7 +131,30 @@ CREATE VIRTUAL TABLE search USING fts5 (text, content = '', tokenize = 'unicode6
 INSERT INTO search (search, rank) VALUES ('automerge', 16);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+ALTER TABLE interceptions ADD COLUMN requested_model TEXT;
+ALTER TABLE interceptions ADD COLUMN model_rule TEXT;
+ALTER TABLE interceptions ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE interceptions ADD COLUMN served_hint TEXT;
+
+CREATE TABLE gateway_keys (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  user TEXT NOT NULL,
+  secret_hash BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER,
+  last_used_at INTEGER,
+  revoked_at INTEGER,
+  providers TEXT NOT NULL,
+  models TEXT NOT NULL,
+  rate_limit INTEGER,
+  max_concurrency INTEGER,
+  is_admin INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """Statement `n` takes a database from version `n` to `n + 1`."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

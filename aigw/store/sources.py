@@ -70,7 +70,9 @@ def _start(row: Row) -> InterceptionStart:
         correlating_tool_call_id=row[10],
         credential_kind=row[11],
         credential_hint=row[12],
-        metadata=_metadata(row[13]),
+        requested_model=row[13],
+        model_rule=row[14],
+        metadata=_metadata(row[15]),
     )
 
 
@@ -85,11 +87,13 @@ def _end(row: Row) -> InterceptionEnd:
         duration_ms=row[6] or 0,
         time_to_first_byte_ms=row[7],
         streaming=bool(row[8]),
-        input_tokens=row[9] or 0,
-        output_tokens=row[10] or 0,
-        cache_read_input_tokens=row[11] or 0,
-        cache_write_input_tokens=row[12] or 0,
-        reasoning_tokens=row[13] or 0,
+        attempts=row[9],
+        served_hint=row[10],
+        input_tokens=row[11] or 0,
+        output_tokens=row[12] or 0,
+        cache_read_input_tokens=row[13] or 0,
+        cache_write_input_tokens=row[14] or 0,
+        reasoning_tokens=row[15] or 0,
     )
 
 
@@ -179,7 +183,7 @@ SOURCES: tuple[Source, ...] = (
         time="i.started_at",
         columns="i.id, i.started_at, i.initiator_id, i.api_key_id, i.provider, i.provider_name,"
         " i.route, i.model, i.client, i.client_session_id, i.correlating_tool_call_id,"
-        " i.credential_kind, i.credential_hint, i.metadata",
+        " i.credential_kind, i.credential_hint, i.requested_model, i.model_rule, i.metadata",
         make=_start,
     ),
     _child(RecordType.PROMPT_USAGE, "user_prompts", "msg_id prompt", _prompt),
@@ -208,7 +212,8 @@ SOURCES: tuple[Source, ...] = (
         seq="i.end_seq",
         time="i.ended_at",
         columns="i.id, i.ended_at, i.status, i.status_code, i.error_type, i.error_message,"
-        " i.duration_ms, i.time_to_first_byte_ms, i.streaming, i.input_tokens, i.output_tokens,"
+        " i.duration_ms, i.time_to_first_byte_ms, i.streaming, i.attempts, i.served_hint,"
+        " i.input_tokens, i.output_tokens,"
         " i.cache_read_input_tokens, i.cache_write_input_tokens, i.reasoning_tokens",
         make=_end,
     ),

@@ -23,6 +23,10 @@ class Api(StrEnum):
     MESSAGES = "messages"
     CHAT_COMPLETIONS = "chat_completions"
     RESPONSES = "responses"
+    INVOKE = "invoke"
+    """Bedrock's InvokeModel, with or without a response stream."""
+    CONVERSE = "converse"
+    """Bedrock's Converse and ConverseStream."""
 
 
 _REQUESTS: dict[Api, RequestReader] = {

@@ -17,9 +17,10 @@ from aigw.gateway.pages import DaemonFacts, Pages
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
 from aigw.gateway.upstream import Upstream
-from aigw.providers.anthropic import ANTHROPIC
-from aigw.providers.openai import OPENAI
-from aigw.providers.provider import Provider
+from aigw.providers.call import ApiKey
+from aigw.providers.key_pool import KeyPool
+from aigw.providers.provider import Provider, ProviderType
+from aigw.providers.types import ANTHROPIC, OPENAI
 from aigw.recorder import Recorder
 from aigw.records import InterceptionEnd, InterceptionStart, Record
 from aigw.secrets import Secret
@@ -134,6 +135,10 @@ async def _listening(server: Server) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
+def _pool(kind: ProviderType, key: str) -> KeyPool | None:
+    return KeyPool([ApiKey(Secret(key), kind.key_header)]) if key else None
+
+
 @asynccontextmanager
 async def gateway(
     folder: Path,
@@ -154,8 +159,8 @@ async def gateway(
     recorder = Recorder(sink, observers=[metrics], fail_open=fail_open)
     root = base_url or simulator.url
     providers = {
-        "openai": Provider(OPENAI, "openai", f"{root}/v1", Secret(key) or None),
-        "anthropic": Provider(ANTHROPIC, "anthropic", root, Secret(key) or None),
+        "openai": Provider(OPENAI, "openai", f"{root}/v1", _pool(OPENAI, key)),
+        "anthropic": Provider(ANTHROPIC, "anthropic", root, _pool(ANTHROPIC, key)),
     }
     facts = DaemonFacts(database, clock.now(), "60d", list(providers.values()))
     pages = Pages(facts, writer, metrics)

@@ -6,9 +6,10 @@ import pytest
 from multidict import CIMultiDict
 
 from aigw.gateway.credentials import Credential, apply_credential
-from aigw.providers.anthropic import ANTHROPIC
-from aigw.providers.openai import OPENAI
+from aigw.providers.call import ApiKey, Call
+from aigw.providers.key_pool import KeyPool
 from aigw.providers.provider import Provider, ProviderType
+from aigw.providers.types import ANTHROPIC, OPENAI
 from aigw.secrets import Secret
 
 CENTRAL = "sk-central-0123456789abcdef"
@@ -16,6 +17,11 @@ OWN = "sk-client-9876543210fedcba"
 NONE = Credential("", "")
 CENTRALIZED = Credential("centralized", "sk-c...cdef")
 BYOK = Credential("byok", "sk-c...dcba")
+
+
+async def applied(provider: Provider, headers: CIMultiDict[str]) -> Credential:
+    return await apply_credential(provider, Call("POST", "http://h", headers, b""))
+
 
 GIVEN = [
     [],
@@ -33,12 +39,12 @@ GIVEN = [
     [(OPENAI, ("Authorization", f"Bearer {CENTRAL}")), (ANTHROPIC, ("X-Api-Key", CENTRAL))],
     ids=["openai", "anthropic"],
 )
-def test_a_central_key_replaces_all(
+async def test_a_central_key_replaces_all(
     kind: ProviderType, sent: tuple[str, str], given: list[tuple[str, str]]
 ) -> None:
     headers = CIMultiDict([("A", "1"), *given, ("B", "2")])
-    provider = Provider(kind, kind.name, "http://h", Secret(CENTRAL))
-    assert apply_credential(provider, headers) == CENTRALIZED
+    pool = KeyPool([ApiKey(Secret(CENTRAL), kind.key_header)])
+    assert await applied(Provider(kind, kind.name, "http://h", pool), headers) == CENTRALIZED
     assert sorted(headers.items()) == sorted([("A", "1"), ("B", "2"), sent])
 
 
@@ -61,24 +67,17 @@ def test_a_central_key_replaces_all(
         (ANTHROPIC, [], NONE),
     ],
 )
-def test_without_one_the_clients_own_goes_on_untouched(
+async def test_without_one_the_clients_own_goes_on_untouched(
     kind: ProviderType, given: list[tuple[str, str]], expected: Credential
 ) -> None:
     headers = CIMultiDict([("A", "1"), *given])
-    assert apply_credential(Provider(kind, kind.name, "http://h"), headers) == expected
+    assert await applied(Provider(kind, kind.name, "http://h"), headers) == expected
     assert list(headers.items()) == [("A", "1"), *given]
 
 
-def test_an_empty_key_is_no_key() -> None:
-    assert not Secret("")
-    headers = CIMultiDict([("Authorization", f"Bearer {OWN}")])
-    provider = Provider(OPENAI, "openai", "http://h", Secret("") or None)
-    assert apply_credential(provider, headers) == BYOK
-
-
-def test_a_credential_that_is_not_utf8_has_a_hint_the_store_takes() -> None:
+async def test_a_credential_that_is_not_utf8_has_a_hint_the_store_takes() -> None:
     token = b"\xe9\xff-aaaaaaaaaaaaaaaaaaaaaaaa-\xff".decode("utf-8", "surrogateescape")
     headers = CIMultiDict({"X-Api-Key": token})
-    hint = apply_credential(Provider(ANTHROPIC, "anthropic", "http://h"), headers).hint
+    hint = (await applied(Provider(ANTHROPIC, "anthropic", "http://h"), headers)).hint
     assert hint.encode()
     assert headers["X-Api-Key"] == token

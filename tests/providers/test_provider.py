@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from aigw.providers.anthropic import ANTHROPIC
-from aigw.providers.openai import OPENAI
-from aigw.providers.provider import Provider, ProviderType, find_target
+from aigw.providers.call import ApiKey
+from aigw.providers.key_pool import KeyPool
+from aigw.providers.provider import ErrorShape, Provider, ProviderType, find_target
+from aigw.providers.types import ANTHROPIC, BEDROCK, COPILOT, OPENAI
 from aigw.secrets import Secret
 from aigw.wire.apis import Api
 
@@ -16,6 +17,18 @@ INTERCEPTED = [
     (OPENAI, "/v1/chat/completions", Api.CHAT_COMPLETIONS),
     (OPENAI, "/v1/responses", Api.RESPONSES),
     (ANTHROPIC, "/v1/messages", Api.MESSAGES),
+    (BEDROCK, "/v1/messages", Api.MESSAGES),
+    (COPILOT, "/chat/completions", Api.CHAT_COMPLETIONS),
+    (COPILOT, "/responses", Api.RESPONSES),
+    (COPILOT, "/v1/messages", Api.MESSAGES),
+]
+NAMED = [
+    # The path names the model; the record's route does not.
+    ("/model/{}/invoke", "anthropic.claude-3-v1%3A0", "anthropic.claude-3-v1:0", Api.INVOKE),
+    ("/model/{}/invoke", "anthropic.claude-3-v1:0", "anthropic.claude-3-v1:0", Api.INVOKE),
+    ("/model/{}/invoke-with-response-stream", "m", "m", Api.INVOKE),
+    ("/model/{}/converse", "arn%3Aaws%3Abedrock%3A%2Fx", "arn:aws:bedrock:/x", Api.CONVERSE),
+    ("/model/{}/converse-stream", "amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0", Api.CONVERSE),
 ]
 PASSED = [
     (OPENAI, "/v1/models", "/models"),
@@ -34,6 +47,18 @@ PASSED = [
     (ANTHROPIC, "/v1/models/claude-opus-4-5", "/v1/models/*"),
     (ANTHROPIC, "/api/event_logging/batch", "/api/event_logging/*"),
     (ANTHROPIC, "/api/event_logging/v2/batch", "/api/event_logging/*"),
+    (BEDROCK, "/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+    (BEDROCK, "/v1/models", "/v1/models"),
+    (BEDROCK, "/v1/models/x", "/v1/models/*"),
+    (BEDROCK, "/api/event_logging/batch", "/api/event_logging/*"),
+    (BEDROCK, "/model/m/count-tokens", "/model/*/count-tokens"),
+    (COPILOT, "/models", "/models"),
+    (COPILOT, "/models/session", "/models/*"),
+    (COPILOT, "/agents/swe/models", "/agents/*"),
+    (COPILOT, "/mcp", "/mcp"),
+    (COPILOT, "/mcp/readonly", "/mcp/*"),
+    (COPILOT, "/.well-known/oauth", "/.well-known/*"),
+    (COPILOT, "/embeddings", "/*"),
 ]
 REFUSED = [
     # Not on the list: a central key may be able to do much more than ask models.
@@ -100,6 +125,21 @@ REFUSED = [
     (ANTHROPIC, "/v1/models/../messages/batches"),
     (ANTHROPIC, "/api/event_logging/../oauth/token"),
     (ANTHROPIC, "/api/event_logging/%2e%2e/oauth/token"),
+    # What a provider could read as a path that is recorded.
+    (COPILOT, "/chat/completions/"),
+    (COPILOT, "/chat%2Fcompletions"),
+    (COPILOT, "/%63hat/completions"),
+    (COPILOT, "/Chat/Completions"),
+    (COPILOT, "/v1%2fmessages"),
+    (COPILOT, "/v1/../responses"),
+    (COPILOT, "/chat/./completions"),
+    (BEDROCK, "/model/m/%69nvoke"),
+    (BEDROCK, "/model/m/invoke/"),
+    (BEDROCK, "/model/m/async-invoke"),
+    (BEDROCK, "/model//invoke"),
+    (BEDROCK, "/model/../invoke"),
+    (BEDROCK, "/model/a/b/invoke"),
+    (BEDROCK, "/guardrail/x/version/1/apply"),
 ]
 
 
@@ -112,6 +152,15 @@ def test_intercepted(kind: ProviderType, path: str, api: Api) -> None:
     assert kind.prefix + target.path == path
     # A metric's label: from the list, not from the client.
     assert target.pattern in kind.intercepted
+
+
+@pytest.mark.parametrize(("path", "name", "model", "api"), NAMED)
+def test_paths_that_name_a_model(path: str, name: str, model: str, api: Api) -> None:
+    target = find_target(BEDROCK, path.format(name))
+    assert target is not None
+    assert (target.api, target.model, target.shape) == (api, model, ErrorShape.AWS)
+    assert target.route == target.pattern == path.format("*")
+    assert target.path == path.format(name)
 
 
 @pytest.mark.parametrize(("kind", "path", "pattern"), PASSED)
@@ -131,11 +180,12 @@ def test_refused(kind: ProviderType, path: str) -> None:
 
 
 def test_every_entry_of_the_lists_has_a_case() -> None:
-    for kind in (OPENAI, ANTHROPIC):
+    for kind in (OPENAI, ANTHROPIC, BEDROCK, COPILOT):
         intercepted = {
             path.removeprefix(kind.prefix) for one, path, _ in INTERCEPTED if one is kind
         }
-        assert intercepted == set(kind.intercepted)
+        named = {path.format("*") for path, *_ in NAMED} if kind is BEDROCK else set()
+        assert intercepted | named == set(kind.intercepted)
         assert {pattern for one, _, pattern in PASSED if one is kind} == set(kind.passed)
 
 
@@ -160,7 +210,12 @@ def test_base_urls_are_joined(kind: ProviderType, base: str, path: str, url: str
 
 
 def test_a_provider_does_not_show_its_key() -> None:
-    provider = Provider(OPENAI, "openai", "https://api.openai.com/v1", Secret(CANARY))
+    provider = Provider(
+        OPENAI,
+        "openai",
+        "https://api.openai.com/v1",
+        KeyPool([ApiKey(Secret(CANARY), OPENAI.key_header)]),
+    )
     for text in (repr(provider), str(provider), f"{provider}", repr([provider])):
         assert CANARY not in text
         assert "sk-c...9a42" in text
