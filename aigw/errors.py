@@ -6,6 +6,7 @@
       DaemonError      the daemon cannot start or be reached       -> exit 1
         NotRunningError  no daemon runs on this database           -> exit 3
       UpstreamError    no answer from the provider                 -> 502 or 504 to a client
+      RefusedError     the gateway will not serve a request        -> 4xx or 503 to a client
 
 `cli/main.py` maps them to exit codes; `gateway/errors.py` maps the last to wire errors.
 A message says what happened, why, and what to try; it never holds a secret.
@@ -42,6 +43,21 @@ class NotRunningError(DaemonError):
     """No daemon runs on this database."""
 
     exit_code = 3
+
+
+class RefusedError(AigwError):
+    """The gateway will not serve a request. `code` is a short word that programs may match.
+
+    `retry_after` is in seconds; None where trying again would not help.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, *, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
 
 
 class UpstreamError(AigwError):

@@ -1,10 +1,12 @@
-"""Which credential goes upstream: the operator's central key, or else the client's own."""
+"""The client's own credential: where it is, and what is recorded of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from aigw.providers.call import Call
+from multidict import CIMultiDict
+
 from aigw.providers.provider import Provider
 from aigw.secrets import mask
 
@@ -19,25 +21,31 @@ class Credential(NamedTuple):
     hint: str
 
 
-async def apply_credential(provider: Provider, call: Call) -> Credential:
-    """Put the central key in place of the client's credentials, or leave those as they came.
-
-    The call's headers are changed in place. A central key replaces every header a client may have
-    put a credential in, so that never two of them meet.
-    """
-    headers = call.headers
-    if provider.pool is not None:
-        for name in provider.type.credential_headers:
-            headers.popall(name, None)
-        central = provider.pool.credentials[0]
-        await central.apply(call)
-        return Credential(CENTRALIZED, central.hint)
+def own_credential(provider: Provider, headers: Mapping[str, str]) -> str:
+    """The token a client sends for itself; empty when it sends none."""
     for name in provider.type.credential_headers:
         value = headers.get(name)
         if value and (token := _token(name, value)):
-            # Bytes that are not UTF-8 came in as lone surrogates, which no store takes.
-            return Credential(BYOK, mask(token).encode("utf-8", "replace").decode())
-    return Credential("", "")
+            return token
+    return ""
+
+
+def recorded(provider: Provider, headers: Mapping[str, str], *, central: bool, hint: str) -> Credential:
+    """What to record: of the central credential with this hint, or else of the client's own."""
+    if central:
+        return Credential(CENTRALIZED, hint)
+    token = own_credential(provider, headers)
+    # Bytes that are not UTF-8 came in as lone surrogates, which no store takes.
+    return Credential(BYOK, mask(token).encode("utf-8", "replace").decode()) if token else NONE
+
+
+NONE = Credential("", "")
+
+
+def remove_credentials(provider: Provider, headers: CIMultiDict[str]) -> None:
+    """Take out every header a client may have put a credential in, before a central one goes in."""
+    for name in provider.type.credential_headers:
+        headers.popall(name, None)
 
 
 def _token(name: str, value: str) -> str:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from aigw.errors import StoreError, UpstreamError
 from aigw.gateway.answer import Answer
+from aigw.gateway.dispatch import Dispatch
+from aigw.gateway.dump import Dump
 from aigw.gateway.edits import ChatUsageEdit
 from aigw.gateway.errors import error_response
 from aigw.gateway.headers import response_headers
@@ -26,7 +29,7 @@ from aigw.gateway.http1 import UpstreamAnswer
 from aigw.gateway.idle import IdleWatch
 from aigw.gateway.response import RelayedResponse, WholeResponse, cut
 from aigw.gateway.upstream import Upstream, unread
-from aigw.providers.call import Call
+from aigw.providers.call import Call, Translation
 from aigw.providers.provider import ErrorShape
 from aigw.recorder import CLIENT_LEFT, GATEWAY_STOPPED, Ending, Interception
 from aigw.records import Status
@@ -35,7 +38,32 @@ from aigw.wire.facts import Outcome, ResponseFact
 
 _log = logging.getLogger("aigw.gateway")
 
+FRAMES = "application/vnd.amazon.eventstream"
+"""The content type of AWS's binary events."""
+
+EVENT_TYPES = ("text/event-stream", FRAMES)
+"""Content types whose readers tell which bytes are the last."""
+
+_NO_BODY = frozenset({204, 304})
+
+OVERLOADED = frozenset({503, 504, 529})
+"""Statuses by which a provider says that it should be left alone for a while. 429 is not one: it is
+about one key, which another may stand in for (coder/coder#24701)."""
+
 _GATEWAY_FAILED = Outcome(Status.FAILED, "gateway_error", "the gateway failed; see its log")
+
+
+class Passing(Protocol):
+    """The circuit breaker's leave to ask; told once how it went."""
+
+    def succeeded(self, now: float) -> None:
+        """The provider answered."""
+
+    def failed(self, now: float) -> None:
+        """It was overloaded, broke off, or could not be reached."""
+
+    def abandoned(self, now: float) -> None:
+        """Nobody knows: the client left, or the gateway failed."""
 
 
 class ClientGoneError(Exception):
@@ -46,7 +74,8 @@ class ClientGoneError(Exception):
 class _Flow:
     """An answer on its way.
 
-    `hold` says that the last byte so far is kept back, in `held`. `pending` is the beginning of a
+    `is_text` says that its events are lines, which a client may read one by one; half a binary frame
+    tells nobody anything. `hold` says that the last byte so far is kept back, in `held`. `pending` is the beginning of a
     terminal event that is not whole yet. `is_special` says that even a
     chunk without facts needs a look: the first one, and all of an edited or counted answer.
     """
@@ -55,6 +84,7 @@ class _Flow:
     response: RelayedResponse
     length: int | None
     hold: bool
+    is_text: bool
     held: bytes = b""
     pending: list[bytes] = field(default_factory=list)
     received: int = 0
@@ -65,23 +95,32 @@ class Exchange:
     """Carries one interception from its committed start to its end.
 
     Args:
+        dispatch: sends the request, with one credential after another where that is needed.
         streaming: whether the client asked for a stream (recorded).
         arrived: when the request arrived, on the monotonic clock.
         edit: the edit that was applied to the request, to be undone on the answer.
+        translation: makes the answer one of the client's API, before it is read.
+        passing: is told how it went.
+        dump: keeps a copy of what goes by, as it was on the wire.
     """
 
     __slots__ = (
         "_answer",
         "_api",
         "_arrived",
+        "_dispatch",
+        "_dump",
         "_edit",
         "_first_byte",
         "_interception",
+        "_is_failure",
+        "_passing",
         "_request",
         "_shape",
         "_started",
         "_status",
         "_streaming",
+        "_translation",
         "_upstream",
     )
 
@@ -89,34 +128,47 @@ class Exchange:
         self,
         request: web.BaseRequest,
         interception: Interception,
-        upstream: Upstream,
+        dispatch: Dispatch,
         api: Api,
         shape: ErrorShape,
         *,
         streaming: bool,
         arrived: float,
-        edit: ChatUsageEdit | None,
+        passing: Passing,
+        edit: ChatUsageEdit | None = None,
+        translation: Translation | None = None,
+        dump: Dump | None = None,
     ) -> None:
         self._request = request
         self._interception = interception
-        self._upstream = upstream
+        self._dispatch = dispatch
+        self._upstream = dispatch.upstream
         self._api = api
         self._shape = shape
         self._streaming = streaming
         self._arrived = arrived
+        self._passing = passing
         self._edit = edit
+        self._translation = translation
+        self._dump = dump
         self._status: int | None = None
         self._first_byte: int | None = None
         self._answer: Answer | None = None
         self._started = False
+        self._is_failure = False
 
     async def run(self, call: Call) -> web.StreamResponse:
         """Ask the provider and relay what it says. The interception has ended when this returns."""
         response: UpstreamAnswer | None = None
+        report = self._passing.abandoned
         try:
-            response = await self._upstream.send(call.method, call.url, call.headers, call.body)
-            return await self._relay(response)
+            response = await self._dispatch.send(call, self._dump)
+            relayed = await self._relay(response)
+            report = self._passing.failed if self._is_failure else self._passing.succeeded
+            return relayed
         except UpstreamError as error:
+            if self._dispatch.attempts:
+                report = self._passing.failed
             return await self._refused(error)
         except StoreError as error:
             # The answer's end may not be shown: it would be an answer that nobody recorded.
@@ -137,6 +189,9 @@ class Exchange:
                 cut(self._request)
             raise
         finally:
+            report(time.monotonic())
+            if self._dump is not None:
+                self._dump.finish()
             if response is not None:
                 # Harmless after a whole answer; otherwise it stops the provider at once.
                 response.close()
@@ -144,52 +199,76 @@ class Exchange:
     async def _refused(self, error: UpstreamError) -> web.StreamResponse:
         self._status = error.status
         message = str(error)
+        if self._dump is not None:
+            self._dump.failed(message)
         try:
             await self._end(Outcome(Status.FAILED, error.kind, message), [])
         except StoreError as failure:
             return error_response(self._shape, 503, "store_unavailable", str(failure))
-        return error_response(self._shape, error.status, error.kind, message)
+        return error_response(
+            self._shape, error.status, error.kind, message, retry_after=error.retry_after
+        )
 
     async def _relay(self, upstream: UpstreamAnswer) -> web.StreamResponse:
         self._status = upstream.status
-        headers = upstream.headers
+        self._is_failure = upstream.status in OVERLOADED
+        headers: CIMultiDict[str] | CIMultiDictProxy[str] = upstream.headers
+        if self._translation is not None:
+            headers = self._translation.begin(upstream.status, CIMultiDict(headers))
         content_type = headers.get("Content-Type", "").strip().lower()
         encoding = headers.get("Content-Encoding", "")
         answer = self._answer = Answer(self._api, upstream.status, content_type, encoding)
         edit = self._edit
         changed = edit.begin(upstream.status, content_type, encoding) if edit is not None else ()
-        length = None if changed else _body_length(upstream)
+        length = None if changed else _body_length(upstream, headers)
         relayed = response_headers(headers, changed)
-        if length is not None and upstream.content.is_eof() and not upstream.content.exception():
-            return await self._relay_whole(upstream, answer, relayed)
+        content = upstream.content
+        if (length is not None or self._translation is not None) and not changed:
+            if content.is_eof() and not content.exception():
+                return await self._relay_whole(upstream, answer, relayed)
         response = RelayedResponse(upstream.status, upstream.reason, relayed)
         self._started = True
         await self._sent(response.prepare(self._request))
         # Without events or a length nothing tells which byte is the last: one is kept back.
-        hold = length is None and not content_type.startswith("text/event-stream")
-        flow = _Flow(answer, response, length, hold)
+        hold = length is None and not content_type.startswith(EVENT_TYPES)
+        is_text = not content_type.startswith(FRAMES)
+        flow = _Flow(answer, response, length, hold, is_text)
         with IdleWatch(self._upstream.idle_timeout, upstream.close) as watch:
             try:
                 await self._pump(upstream, flow, watch)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 failure = self._upstream.broken(upstream, error, stalled=watch.expired)
-                await self._broken(flow, failure, unread(upstream.content))
+                await self._broken(flow, failure, unread(content))
                 return response
+        await self._finish(flow)
+        return response
+
+    async def _finish(self, flow: _Flow) -> None:
+        """All of the provider's bytes are here: release what is left, once the end is committed."""
+        if self._translation is not None and (rest := self._translation.finish()):
+            await self._pass_on(flow, rest, flow.answer.feed(rest))
         if not self._interception.ended:
             # No terminal event and no known length: the end of the bytes is the end.
-            facts = answer.finish()
-            await self._end(answer.outcome(), facts)
-        rest = b"".join(flow.pending) + flow.held + (edit.finish() if edit is not None else b"")
+            facts = flow.answer.finish()
+            await self._end(flow.answer.outcome(), facts)
+        rest = b"".join(flow.pending) + flow.held
+        if self._edit is not None:
+            rest += self._edit.finish()
         if rest:
-            await self._write(response, rest)
-        await self._sent(response.write_eof())
-        return response
+            await self._write(flow.response, rest)
+        await self._sent(flow.response.write_eof())
 
     async def _relay_whole(
         self, upstream: UpstreamAnswer, answer: Answer, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
         """Relay an answer that came in one piece with its head (or has no body at all)."""
         body = await upstream.content.read()
+        if self._dump is not None:
+            self._dump.data(body)
+        if self._translation is not None:
+            body = self._translation.feed(body) + self._translation.finish()
+            if upstream.status not in _NO_BODY:
+                headers["Content-Length"] = str(len(body))
         self._first_byte = self._elapsed() if body else None
         facts = answer.feed(body) + answer.finish()
         await self._end(answer.outcome(), facts)
@@ -206,12 +285,23 @@ class Exchange:
         """
         clock = asyncio.get_running_loop().time
         readany = upstream.content.readany
-        feed, write = flow.answer.feed, flow.response.write
+        feed, write, is_text = flow.answer.feed, flow.response.write, flow.is_text
+        dump = self._dump.data if self._dump is not None else None
+        translate = self._translation.feed if self._translation is not None else None
         watch.since = clock()
         while chunk := await readany():
             watch.since = None
+            if dump is not None:
+                dump(chunk)
+            if translate is not None:
+                chunk = translate(chunk)  # noqa: PLW2901 (from here on it is the client's)
             facts = feed(chunk)
-            if facts or flow.is_special or flow.answer.ended or not chunk.endswith(b"\n\n"):
+            if (
+                facts
+                or flow.is_special
+                or flow.answer.ended
+                or (is_text and not chunk.endswith(b"\n\n"))
+            ):
                 await self._pass_on(flow, chunk, facts)
             else:
                 try:
@@ -264,6 +354,12 @@ class Exchange:
 
     async def _broken(self, flow: _Flow, failure: UpstreamError, unread_bytes: bytes) -> None:
         """The provider stopped in the middle: the client must see that, and so must the records."""
+        self._is_failure = True
+        if self._dump is not None:
+            self._dump.data(unread_bytes)
+            self._dump.failed(str(failure))
+        if self._translation is not None:
+            unread_bytes = self._translation.feed(unread_bytes)
         if unread_bytes:
             await self._pass_on(flow, unread_bytes, flow.answer.feed(unread_bytes))
         if not self._interception.ended:
@@ -291,7 +387,16 @@ class Exchange:
         if first is None and self._started:
             # The first bytes are the last ones, and wait for this very ending.
             first = elapsed
-        return Ending(outcome, self._status, elapsed, first, self._streaming)
+        dispatch = self._dispatch
+        return Ending(
+            outcome,
+            self._status,
+            elapsed,
+            first,
+            self._streaming,
+            dispatch.attempts,
+            dispatch.served_hint,
+        )
 
     def _elapsed(self) -> int:
         return round((time.monotonic() - self._arrived) * 1000)
@@ -304,10 +409,10 @@ class Exchange:
             raise ClientGoneError from error
 
 
-def _body_length(upstream: UpstreamAnswer) -> int | None:
-    """How many body bytes will come; None when only their end tells."""
-    if upstream.status in {204, 304}:
+def _body_length(upstream: UpstreamAnswer, headers: Mapping[str, str]) -> int | None:
+    """How many body bytes will go to the client; None when only their end tells."""
+    if upstream.status in _NO_BODY:
         return 0
-    if "Transfer-Encoding" in upstream.headers:
+    if "Transfer-Encoding" in upstream.headers or "Content-Length" not in headers:
         return None
     return upstream.content_length

@@ -8,53 +8,75 @@ import logging
 import aiohttp
 from aiohttp import web
 
-from aigw.errors import UpstreamError
+from aigw.errors import RefusedError, UpstreamError
+from aigw.gateway.admitted import Admitted
 from aigw.gateway.body import BodyTooLargeError, read_body
-from aigw.gateway.credentials import apply_credential
+from aigw.gateway.credentials import remove_credentials
+from aigw.gateway.dispatch import Dispatch
+from aigw.gateway.dump import Dump, Dumper
 from aigw.gateway.errors import error_response
-from aigw.gateway.headers import request_headers, response_headers
+from aigw.gateway.headers import response_headers
 from aigw.gateway.http1 import UpstreamAnswer
 from aigw.gateway.idle import IdleWatch
 from aigw.gateway.relay import too_large
 from aigw.gateway.response import RelayedResponse, cut
 from aigw.gateway.upstream import Upstream
 from aigw.providers.call import Call
-from aigw.providers.provider import Provider, Target
 
 _log = logging.getLogger("aigw.gateway")
 
 
-async def pass_through(
-    request: web.BaseRequest,
-    provider: Provider,
-    target: Target,
-    query: str,
-    upstream: Upstream,
-    body_limit: int,
-) -> web.StreamResponse:
-    """Relay one request, whatever its method, and the answer as it comes."""
-    try:
-        body = await read_body(request, body_limit)
-    except BodyTooLargeError:
-        return too_large(provider, body_limit)
-    url = provider.base_url + target.path + query
-    call = Call(request.method, url, request_headers(request.headers), body)
-    await apply_credential(provider, call)
-    try:
-        answer = await upstream.send(call.method, call.url, call.headers, call.body)
-    except UpstreamError as error:
-        return error_response(provider.type.error_shape, error.status, error.kind, str(error))
-    try:
-        return await _relay(request, answer, upstream)
-    except (aiohttp.ClientError, ConnectionError):
-        # Reading has its own handling in there: this is the client, who has left.
-        return web.Response(status=499)
-    finally:
-        answer.close()
+class PassThrough:
+    """Serves the routes that are passed through. Arguments as for `relay.Relay`."""
+
+    def __init__(self, upstream: Upstream, body_limit: int, dumper: Dumper | None = None) -> None:
+        self._upstream = upstream
+        self._body_limit = body_limit
+        self._dumper = dumper
+
+    async def serve(self, admitted: Admitted) -> web.StreamResponse:
+        """Relay one request, whatever its method, and the answer as it comes."""
+        request, provider, target = admitted.request, admitted.provider, admitted.target
+        try:
+            body = await read_body(request, self._body_limit)
+        except BodyTooLargeError:
+            return too_large(target, self._body_limit)
+        if admitted.central:
+            remove_credentials(provider, admitted.headers)
+        url = provider.base_url + target.path + admitted.query
+        call = Call(request.method, url, admitted.headers, body)
+        for name, value in provider.headers.items():
+            call.headers[name] = value
+        return await self._send(admitted, call)
+
+    async def _send(self, admitted: Admitted, call: Call) -> web.StreamResponse:
+        shape = admitted.target.shape
+        dump = None
+        if self._dumper is not None:
+            dump = self._dumper.begin(admitted.provider.name, "", None, admitted.target.path)
+        answer: UpstreamAnswer | None = None
+        try:
+            dispatch = Dispatch(self._upstream, admitted.provider, central=admitted.central)
+            answer = await dispatch.send(call, dump)
+            return await _relay(admitted.request, answer, self._upstream, dump)
+        except UpstreamError as error:
+            if dump is not None:
+                dump.failed(str(error))
+            return error_response(
+                shape, error.status, error.kind, str(error), retry_after=error.retry_after
+            )
+        except (aiohttp.ClientError, ConnectionError):
+            # Reading has its own handling in there: this is the client, who has left.
+            return web.Response(status=499)
+        finally:
+            if dump is not None:
+                dump.finish()
+            if answer is not None:
+                answer.close()
 
 
 async def _relay(
-    request: web.BaseRequest, answer: UpstreamAnswer, upstream: Upstream
+    request: web.BaseRequest, answer: UpstreamAnswer, upstream: Upstream, dump: Dump | None
 ) -> web.StreamResponse:
     response = RelayedResponse(answer.status, answer.reason, response_headers(answer.headers))
     await response.prepare(request)
@@ -65,12 +87,17 @@ async def _relay(
             try:
                 chunk = await answer.content.readany()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                _log.warning("%s", upstream.broken(answer, error, stalled=watch.expired))
+                failure = upstream.broken(answer, error, stalled=watch.expired)
+                _log.warning("%s", failure)
+                if dump is not None:
+                    dump.failed(str(failure))
                 cut(request)
                 return response
             if not chunk:
                 break
             watch.since = None
+            if dump is not None:
+                dump.data(chunk)
             await response.write(chunk)
     await response.write_eof()
     return response

@@ -8,97 +8,162 @@ from functools import partial
 from aiohttp import web
 
 from aigw.clients.detection import detect
-from aigw.errors import StoreError
+from aigw.errors import RefusedError, StoreError
+from aigw.gateway.admitted import Admitted
 from aigw.gateway.body import BodyTooLargeError, read_aside, read_body, readable_copy
-from aigw.gateway.credentials import apply_credential
-from aigw.gateway.edits import ChatUsageEdit
-from aigw.gateway.errors import error_response
+from aigw.gateway.breaker import Breakers, Rejection, rejection_response
+from aigw.gateway.credentials import recorded
+from aigw.gateway.dispatch import Dispatch
+from aigw.gateway.dump import Dumper
+from aigw.gateway.errors import error_response, refused
 from aigw.gateway.exchange import Exchange
-from aigw.gateway.headers import request_headers
+from aigw.gateway.preparation import Prepared, prepare
 from aigw.gateway.upstream import Upstream
-from aigw.providers.call import Call
 from aigw.providers.provider import Provider, Target
-from aigw.recorder import Interception, Recorder
-from aigw.records import InterceptionStart
-from aigw.wire.apis import Api, read_request
-from aigw.wire.facts import RequestFacts
-
-LOCAL_USER = "local"
-"""The initiator in open mode: whoever uses this machine."""
+from aigw.recorder import Ending, Interception, Recorder
+from aigw.records import InterceptionStart, Status
+from aigw.wire.apis import read_request
+from aigw.wire.facts import Outcome, RequestFacts
 
 MODEL_CHARACTERS = 512
 """As much of a model's name is recorded: no provider has one a quarter as long, and a client could
 otherwise make every record of its interception as long as a body may be."""
 
 
-class Relay:
-    """Serves the intercepted routes. `body_limit` is the longest body accepted, in bytes."""
+CIRCUIT_OPEN = Outcome(Status.FAILED, "circuit_open", "the circuit breaker was open")
+"""The outcome of an interception whose provider has failed too often to be asked now."""
 
-    def __init__(self, recorder: Recorder, upstream: Upstream, body_limit: int) -> None:
+
+class Relay:
+    """Serves the intercepted routes.
+
+    Args:
+        body_limit: the longest body accepted, in bytes.
+        dumper: writes HAR files of what goes by; None writes none.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        upstream: Upstream,
+        body_limit: int,
+        breakers: Breakers,
+        dumper: Dumper | None = None,
+    ) -> None:
         self._recorder = recorder
         self._upstream = upstream
         self._body_limit = body_limit
+        self._breakers = breakers
+        self._dumper = dumper
 
-    async def serve(
-        self, request: web.BaseRequest, provider: Provider, target: Target, api: Api, query: str
-    ) -> web.StreamResponse:
-        """Relay one request and record it. `query` is the raw query string with its `?`, or empty."""
+    async def serve(self, admitted: Admitted) -> web.StreamResponse:
+        """Relay one request and record it."""
         arrived = time.monotonic()
-        shape = provider.type.error_shape
+        request, shape = admitted.request, admitted.target.shape
         try:
             body = await read_body(request, self._body_limit)
         except BodyTooLargeError:
-            return too_large(provider, self._body_limit)
+            return too_large(admitted.target, self._body_limit)
         encoding = request.headers.get("Content-Encoding", "")
         plain = await readable_copy(body, encoding, self._body_limit)
-        facts = await read_aside(partial(read_request, api), plain)
-        call = Call(
-            "POST", provider.base_url + target.path + query, request_headers(request.headers), body
-        )
+        facts = await _read(admitted.target, plain)
         # Before the start: from there on nothing may be awaited that a cancellation could lose.
-        edit = await _edit(facts, plain, call)
         try:
-            interception = await self._start(request, provider, target, facts, call)
-        except StoreError as error:
-            return error_response(shape, 503, "store_unavailable", str(error))
+            prepared = await prepare(admitted, facts, body, plain)
+        except RefusedError as error:
+            return await self._refuse(admitted, facts, error, arrived)
+        passing = self._breakers.admit(
+            admitted.provider.name, admitted.target.route, prepared.model, arrived
+        )
+        if isinstance(passing, Rejection):
+            answer = rejection_response(shape, passing)
+            return await self._decline(admitted, facts, prepared, CIRCUIT_OPEN, answer, arrived)
+        dispatch = Dispatch(self._upstream, admitted.provider, central=admitted.central)
+        try:
+            interception = await self._start(admitted, facts, prepared, dispatch.first_hint)
+        except BaseException as error:
+            passing.abandoned(time.monotonic())
+            if isinstance(error, StoreError):
+                return error_response(shape, 503, "store_unavailable", str(error))
+            raise
         exchange = Exchange(
             request,
             interception,
-            self._upstream,
-            api,
+            dispatch,
+            admitted.target.api,
             shape,
             streaming=facts.streaming,
             arrived=arrived,
-            edit=edit,
+            edit=prepared.edit,
+            translation=prepared.translation,
+            passing=passing,
+            dump=self._dump(admitted, prepared, interception),
         )
-        return await exchange.run(call)
+        return await exchange.run(prepared.call)
+
+    def _dump(
+        self, admitted: Admitted, prepared: Prepared, interception: Interception
+    ) -> Dump | None:
+        if self._dumper is None:
+            return None
+        return self._dumper.begin(
+            admitted.provider.name, prepared.model, interception.id, admitted.target.route
+        )
+
+    async def _refuse(
+        self, admitted: Admitted, facts: RequestFacts, error: RefusedError, arrived: float
+    ) -> web.StreamResponse:
+        """Record a request that a rule does not allow, and say so."""
+        answer = refused(admitted.target.shape, error)
+        outcome = Outcome(Status.FAILED, error.code, str(error))
+        return await self._decline(admitted, facts, None, outcome, answer, arrived)
+
+    async def _decline(
+        self,
+        admitted: Admitted,
+        facts: RequestFacts,
+        prepared: Prepared | None,
+        outcome: Outcome,
+        answer: web.Response,
+        arrived: float,
+    ) -> web.StreamResponse:
+        """Record a request that is not sent anywhere, and answer it."""
+        try:
+            interception = await self._start(admitted, facts, prepared, "")
+            elapsed = round((time.monotonic() - arrived) * 1000)
+            await interception.end(
+                Ending(outcome, answer.status, elapsed, elapsed, facts.streaming, attempts=0)
+            )
+        except StoreError as error:
+            return error_response(admitted.target.shape, 503, "store_unavailable", str(error))
+        return answer
 
     async def _start(
-        self,
-        request: web.BaseRequest,
-        provider: Provider,
-        target: Target,
-        facts: RequestFacts,
-        call: Call,
+        self, admitted: Admitted, facts: RequestFacts, prepared: Prepared | None, hint: str
     ) -> Interception:
-        headers = request.headers
-        credential = await apply_credential(provider, call)
+        provider, caller = admitted.provider, admitted.caller
+        headers = admitted.request.headers
+        credential = recorded(provider, admitted.headers, central=admitted.central, hint=hint)
         client = detect(headers, facts.session_key, facts.prompt_cache_key)
         now = self._recorder.now()
         agent = headers.get("User-Agent")
+        model = prepared.model if prepared is not None else facts.model
         start = InterceptionStart(
             interception_id=self._recorder.new_id(now),
             started_at=now,
-            initiator_id=LOCAL_USER,
-            provider=provider.type.name,
+            initiator_id=caller.initiator_id,
+            api_key_id=caller.api_key_id,
+            provider=provider.type.family,
             provider_name=provider.name,
-            route=target.route,
-            model=facts.model[:MODEL_CHARACTERS],
+            route=admitted.target.route,
+            model=model[:MODEL_CHARACTERS],
             client=client.name,
             client_session_id=client.session_id,
             correlating_tool_call_id=facts.correlating_tool_call_id,
             credential_kind=credential.kind,
             credential_hint=credential.hint,
+            requested_model=facts.model[:MODEL_CHARACTERS] if model != facts.model else None,
+            model_rule=prepared.rule if prepared is not None else None,
             metadata={"request_user_agent": _clean(agent)} if agent else {},
         )
         return await self._recorder.start(
@@ -106,27 +171,26 @@ class Relay:
         )
 
 
-def too_large(provider: Provider, limit: int) -> web.StreamResponse:
+async def _read(target: Target, plain: bytes) -> RequestFacts:
+    """What a request says; Bedrock's own API has the model and the kind of answer in the path."""
+    assert target.api is not None
+    facts = await read_aside(partial(read_request, target.api), plain)
+    if target.model:
+        facts.model = target.model
+        facts.streaming = target.pattern.endswith("stream")
+    return facts
+
+
+def too_large(target: Target, limit: int) -> web.StreamResponse:
     """The answer to a body over the limit; the connection ends, as the rest is not read."""
     response = error_response(
-        provider.type.error_shape,
+        target.shape,
         413,
         "request_too_large",
         f"the request body exceeds {limit} bytes; raise --max-body-size to allow it",
     )
     response.force_close()
     return response
-
-
-async def _edit(facts: RequestFacts, plain: bytes, call: Call) -> ChatUsageEdit | None:
-    if not facts.lacks_usage:
-        return None
-    edit = ChatUsageEdit()
-    body = await edit.apply(plain, call.headers)
-    if body is None:
-        return None
-    call.body = body
-    return edit
 
 
 def _clean(text: str) -> str:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
 from typing import Protocol
 
 from aiohttp import web
 
-from aigw.gateway.errors import error_response
+from aigw.errors import RefusedError
+from aigw.gateway.admission import check_provider, uses_central
+from aigw.gateway.admitted import Admitted
+from aigw.gateway.auth import Caller, authenticate, strip_gateway_credentials
+from aigw.gateway.configuration import Configuration
+from aigw.gateway.errors import error_response, refused
+from aigw.gateway.headers import request_headers
+from aigw.gateway.limits import Limits
 from aigw.gateway.origin import refusal
-from aigw.gateway.passthrough import pass_through
+from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
-from aigw.gateway.upstream import Upstream
 from aigw.providers.provider import ErrorShape, Provider, Target, find_target
+from aigw.store.keys import KeyRing
 from aigw.telemetry.metrics import Metrics
 
 _log = logging.getLogger("aigw.gateway")
@@ -25,41 +32,52 @@ PREFIXES = ("/api/v2/aibridge/", "/api/v2/ai-gateway/", "/")
 class LocalPages(Protocol):
     """The gateway's own pages: health, status, the read API."""
 
-    async def respond(self, request: web.BaseRequest, path: str) -> web.StreamResponse | None:
+    async def respond(
+        self, request: web.BaseRequest, path: str, caller: Caller | RefusedError
+    ) -> web.StreamResponse | None:
         """The answer for a path, or None where there is no such page."""
 
 
 class Server:
-    """Serves requests: `handle` is what aiohttp calls for each."""
+    """Serves requests: `handle` is what aiohttp calls for each, `use` changes what it goes by."""
 
     def __init__(
         self,
-        providers: Mapping[str, Provider],
+        configuration: Configuration,
+        keys: KeyRing,
+        limits: Limits,
         relay: Relay,
-        upstream: Upstream,
-        body_limit: int,
+        passed: PassThrough,
         pages: LocalPages,
         metrics: Metrics,
     ) -> None:
-        self._providers = providers
+        self._configuration = configuration
+        self._keys = keys
+        self._limits = limits
         self._relay = relay
-        self._upstream = upstream
-        self._body_limit = body_limit
+        self._passed = passed
         self._pages = pages
         self._metrics = metrics
 
+    def use(self, configuration: Configuration) -> None:
+        """Go by another configuration from the next request on; those in flight keep theirs."""
+        self._configuration = configuration
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; whatever goes wrong inside becomes a 500 in the API's own shape."""
+        configuration = self._configuration
         path, mark, query = request.raw_path.partition("?")
-        provider, rest = self._provider(path)
-        shape = provider.type.error_shape if provider else ErrorShape.OPENAI
+        provider, rest = _provider(configuration, path)
+        target = find_target(provider.type, rest) if provider is not None else None
+        shape = _shape(provider, target)
         try:
-            reason = refusal(request.headers)
-            if reason is not None:
+            if self._keys.is_open and (reason := refusal(request.headers)) is not None:
                 return error_response(shape, 403, "forbidden", reason)
             if provider is None:
                 return await self._local(request, path, shape)
-            return await self._serve(request, provider, rest, mark + query)
+            return await self._serve(configuration, request, provider, target, rest, mark + query)
+        except RefusedError as error:
+            return refused(shape, error)
         except web.RequestPayloadError:
             return error_response(
                 shape, 400, "bad_request", "the request's body is not framed as HTTP says"
@@ -70,40 +88,74 @@ class Server:
                 shape, 500, "gateway_error", "the gateway failed; its log has the details"
             )
 
-    def _provider(self, path: str) -> tuple[Provider | None, str]:
-        """The provider a path names and the path after its name."""
-        for prefix in PREFIXES:
-            if path.startswith(prefix):
-                name, slash, rest = path[len(prefix) :].partition("/")
-                provider = self._providers.get(name)
-                if provider is not None:
-                    return provider, slash + rest
-        return None, path
-
     async def _local(
         self, request: web.BaseRequest, path: str, shape: ErrorShape
     ) -> web.StreamResponse:
-        response = await self._pages.respond(request, path)
+        caller: Caller | RefusedError
+        try:
+            caller = authenticate(request.headers, self._keys)
+        except RefusedError as error:
+            caller = error
+        response = await self._pages.respond(request, path, caller)
         return response if response is not None else _not_supported(request, path, shape)
 
     async def _serve(
-        self, request: web.BaseRequest, provider: Provider, rest: str, query: str
+        self,
+        configuration: Configuration,
+        request: web.BaseRequest,
+        provider: Provider,
+        target: Target | None,
+        rest: str,
+        query: str,
     ) -> web.StreamResponse:
-        shape = provider.type.error_shape
         if request.method == "HEAD" and rest.rstrip("/") in {"", provider.type.prefix}:
             # Claude Code asks this before its first request, to see whether anyone listens.
             return web.Response()
-        target = find_target(provider.type, rest)
-        if target is None:
-            return _not_supported(request, rest, shape)
-        if target.api is None:
-            self._metrics.passed_through(provider.name, target.pattern, request.method)
-            return await pass_through(
-                request, provider, target, query, self._upstream, self._body_limit
+        caller = authenticate(request.headers, self._keys)
+        if provider.name in configuration.disabled:
+            raise RefusedError(
+                403, "provider_disabled", f"the provider {provider.name} is disabled"
             )
-        if request.method != "POST":
-            return _wrong_method(request, target, shape)
-        return await self._relay.serve(request, provider, target, target.api, query)
+        if target is None:
+            return _not_supported(request, rest, provider.type.error_shape)
+        check_provider(provider, caller)
+        headers = request_headers(request.headers)
+        strip_gateway_credentials(headers, caller)
+        central = uses_central(provider, caller, headers, allow_byok=configuration.allow_byok)
+        configuration.actor_headers.remove_from(headers)
+        admitted = Admitted(request, provider, target, caller, query, headers, central)
+        who = caller.api_key_id or request.remote or ""
+        refused_for = self._limits.admit(
+            who, caller.rate_limit, caller.max_concurrency, time.monotonic()
+        )
+        if refused_for is not None:
+            raise refused_for
+        try:
+            if target.api is None:
+                self._metrics.passed_through(provider.name, target.pattern, request.method)
+                return await self._passed.serve(admitted)
+            if request.method != "POST":
+                return _wrong_method(request, target)
+            return await self._relay.serve(admitted)
+        finally:
+            self._limits.release(who)
+
+
+def _provider(configuration: Configuration, path: str) -> tuple[Provider | None, str]:
+    """The provider a path names and the path after its name."""
+    for prefix in PREFIXES:
+        if path.startswith(prefix):
+            name, slash, rest = path[len(prefix) :].partition("/")
+            provider = configuration.providers.get(name)
+            if provider is not None:
+                return provider, slash + rest
+    return None, path
+
+
+def _shape(provider: Provider | None, target: Target | None) -> ErrorShape:
+    if target is not None:
+        return target.shape
+    return provider.type.error_shape if provider is not None else ErrorShape.OPENAI
 
 
 def _not_supported(request: web.BaseRequest, path: str, shape: ErrorShape) -> web.Response:
@@ -111,9 +163,9 @@ def _not_supported(request: web.BaseRequest, path: str, shape: ErrorShape) -> we
     return error_response(shape, 404, "route_not_supported", message)
 
 
-def _wrong_method(request: web.BaseRequest, target: Target, shape: ErrorShape) -> web.Response:
+def _wrong_method(request: web.BaseRequest, target: Target) -> web.Response:
     return error_response(
-        shape,
+        target.shape,
         405,
         "method_not_allowed",
         f"{request.method} is not allowed on {target.route}: use POST",

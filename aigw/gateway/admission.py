@@ -1,0 +1,86 @@
+"""Who is served by which provider, and with whose credential: the operator's or the client's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aigw.errors import RefusedError
+from aigw.gateway.auth import Caller
+from aigw.gateway.credentials import own_credential
+from aigw.providers.provider import Provider
+
+BYOK_OFF = (
+    "Bring Your Own Key (BYOK) mode is not enabled. Contact your administrator to enable it with "
+    "--aibridge-allow-byok."
+)
+
+
+def check_provider(provider: Provider, caller: Caller) -> None:
+    """See that the caller's key is good for a provider.
+
+    Raises:
+        RefusedError: it is not.
+    """
+    if caller.key is not None and not caller.key.allows_provider(provider.name):
+        raise RefusedError(
+            403,
+            "provider_not_allowed",
+            f"the gateway key {caller.key.name!r} may not use the provider {provider.name}",
+        )
+
+
+def check_model(caller: Caller, *models: str) -> None:
+    """See that the caller's key is good for all of these names of one model.
+
+    Raises:
+        RefusedError: it is not.
+    """
+    key = caller.key
+    if key is None:
+        return
+    for model in models:
+        if not key.allows_model(model):
+            shown = model if model else "a request that names no model"
+            raise RefusedError(
+                403, "model_not_allowed", f"the gateway key {key.name!r} may not use {shown}"
+            )
+
+
+def uses_central(
+    provider: Provider, caller: Caller, headers: Mapping[str, str], *, allow_byok: bool
+) -> bool:
+    """Whether the operator's credential goes upstream. `headers` hold no gateway key any more.
+
+    Without gateway keys (open mode) a central credential is used where there is one. With them it
+    is used unless the client brings its own and says so by the header its gateway key is in. A
+    signature for AWS is good for one address only, so Bedrock always gets the operator's.
+
+    Raises:
+        RefusedError: the credential that would be used may not be, or is missing.
+    """
+    if provider.bedrock is not None:
+        return True
+    own = own_credential(provider, headers)
+    if caller.key is None:
+        central = provider.pool is not None
+    else:
+        central = not (caller.byok and (own or provider.pool is None))
+    if central:
+        if provider.pool is None:
+            raise RefusedError(
+                403,
+                "no_central_key",
+                f"the gateway has no key for the provider {provider.name}: send your own credential "
+                "as usual, and your gateway key in the header X-Coder-AI-Governance-Token",
+            )
+        return True
+    if not (allow_byok and provider.allow_byok):
+        raise RefusedError(403, "byok_not_allowed", BYOK_OFF)
+    if provider.type.is_personal and not own:
+        raise RefusedError(
+            401,
+            "no_credential",
+            f"the provider {provider.name} takes only your own login: the request has no "
+            "Authorization header with its token",
+        )
+    return False

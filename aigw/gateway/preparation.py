@@ -1,0 +1,94 @@
+"""From a client's request to the one for the provider: its model, its address, its edits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from aigw.errors import RefusedError
+from aigw.gateway.admission import check_model
+from aigw.gateway.admitted import Admitted
+from aigw.gateway.body import read_aside
+from aigw.gateway.credentials import remove_credentials
+from aigw.gateway.edits import ChatUsageEdit
+from aigw.providers.call import Call, Translation
+from aigw.providers.model_rules import ModelRefusedError
+from aigw.wire.apis import Api
+from aigw.wire.facts import RequestFacts
+from aigw.wire.object_edit import set_model, values_of
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A request as it goes to the provider, but for a central credential.
+
+    Attributes:
+        model: the one that the provider is asked for; `rule` says why, where it is not the client's.
+        translation: turns the answer into one of the client's API, where that is another.
+        edit: takes out of the answer what the gateway asked for in addition.
+    """
+
+    call: Call
+    model: str
+    rule: str | None = None
+    translation: Translation | None = None
+    edit: ChatUsageEdit | None = None
+
+
+async def prepare(admitted: Admitted, facts: RequestFacts, body: bytes, plain: bytes) -> Prepared:
+    """Choose the model and make the request. `plain` is the body decompressed, empty if it cannot be.
+
+    Raises:
+        RefusedError: a rule does not allow the model, or the request cannot be translated.
+    """
+    provider, target = admitted.provider, admitted.target
+    model, rule = _choose(admitted, facts.model, plain)
+    headers = admitted.headers
+    if admitted.central:
+        remove_credentials(provider, headers)
+    call = Call("POST", provider.base_url + target.path + admitted.query, headers, body)
+    prepared = Prepared(call, model, rule)
+    if provider.bedrock is not None:
+        await _for_bedrock(prepared, admitted, facts, plain)
+    elif model != facts.model:
+        await _rename(call, plain, model)
+        plain = call.body
+    for name, value in provider.headers.items():
+        call.headers[name] = value
+    if facts.lacks_usage:
+        await _ask_for_usage(prepared, plain)
+    return prepared
+
+
+def _choose(admitted: Admitted, requested: str, plain: bytes) -> tuple[str, str | None]:
+    """The model to ask for, and the rule that put it in place of the requested one."""
+    rules, key = admitted.provider.rules, admitted.caller.key
+    if rules is None and (key is None or not key.models):
+        return requested, None
+    if not admitted.target.model and len(values_of(plain, "model")) > 1:
+        # Which of them counts depends on the provider's parser: a rule could be slipped past.
+        raise RefusedError(400, "ambiguous_model", "the request names its model more than once")
+    check_model(admitted.caller, requested)
+    if rules is None:
+        return requested, None
+    try:
+        choice = rules.choose(requested)
+    except ModelRefusedError as error:
+        raise RefusedError(404, "model_not_allowed", str(error)) from error
+    return choice.model, choice.rule
+
+
+async def _rename(call: Call, plain: bytes, model: str) -> None:
+    body = await read_aside(partial(set_model, model=model), plain)
+    if body is None:
+        raise RefusedError(400, "invalid_body", "the request's body is not a JSON object")
+    call.body = body
+    call.headers.popall("Content-Encoding", None)
+
+
+async def _ask_for_usage(prepared: Prepared, plain: bytes) -> None:
+    edit = ChatUsageEdit()
+    body = await edit.apply(plain, prepared.call.headers)
+    if body is not None:
+        prepared.call.body = body
+        prepared.edit = edit
