@@ -1,0 +1,449 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aigw.gateway import breaker as module
+from aigw.gateway.breaker import (
+    FAILURE_STATUSES,
+    MODEL_LENGTH,
+    SHARED_MODEL,
+    Breakers,
+    Pass,
+    Rejection,
+    rejection_response,
+)
+from aigw.gateway.circuit import BreakerSettings
+from aigw.providers.provider import ErrorShape
+
+NOW = 1_000_000.0
+SETTINGS = BreakerSettings(failure_threshold=3, interval=10, timeout=30, max_requests=2)
+NAME = ("openai", "/responses", "gpt-5")
+
+Name = tuple[str, str, str]
+
+
+class Events:
+    """What observers are told."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Name, float | None]] = []
+
+    def changed(self, circuit: Name, level: float) -> None:
+        self.seen.append(("changed", circuit, level))
+
+    def tripped(self, circuit: Name) -> None:
+        self.seen.append(("tripped", circuit, None))
+
+    def rejected(self, circuit: Name) -> None:
+        self.seen.append(("rejected", circuit, None))
+
+    def take(self) -> list[tuple[str, float | None]]:
+        """Those since the last time, without names."""
+        seen, self.seen = self.seen, []
+        return [(kind, level) for kind, _, level in seen]
+
+
+def let_through(breakers: Breakers, now: float = NOW, name: Name = NAME) -> Pass:
+    given = breakers.admit(*name, now)
+    assert isinstance(given, Pass)
+    return given
+
+
+def refused(breakers: Breakers, now: float = NOW, name: Name = NAME) -> float:
+    given = breakers.admit(*name, now)
+    assert isinstance(given, Rejection)
+    return given.remaining
+
+
+def opened(events: Events | None = None, settings: BreakerSettings = SETTINGS) -> Breakers:
+    """With the circuit of `NAME` opened at `NOW`."""
+    breakers = Breakers(settings, events or Events())
+    for _ in range(settings.failure_threshold):
+        let_through(breakers).failed(NOW)
+    return breakers
+
+
+def test_what_counts_as_a_failure() -> None:
+    assert {503, 504, 529} == FAILURE_STATUSES
+
+
+def test_without_settings_everything_passes_and_nothing_is_kept() -> None:
+    events = Events()
+    breakers = Breakers(None, events)
+    for _ in range(100):
+        let_through(breakers).failed(NOW)
+    given = let_through(breakers)
+    assert given is let_through(breakers)
+    given.answered(NOW)
+    given.succeeded(NOW)
+    given.abandoned(NOW)
+    assert not events.seen
+    assert not breakers._circuits
+
+
+def test_the_life_of_a_circuit() -> None:
+    events = Events()
+    breakers = opened(events)
+    assert events.take() == [("changed", 1.0), ("tripped", None)]
+    assert refused(breakers, NOW + 12) == 18
+    assert events.take() == [("rejected", None)]
+    first, second = let_through(breakers, NOW + 30), let_through(breakers, NOW + 30)
+    assert events.take() == [("changed", 0.5)]
+    assert refused(breakers, NOW + 31) == 1
+    first.succeeded(NOW + 32)
+    assert refused(breakers, NOW + 33) == 1
+    events.take()
+    second.succeeded(NOW + 34)
+    assert events.take() == [("changed", 0.0)]
+    for _ in range(5):
+        let_through(breakers, NOW + 35)
+    assert not events.seen
+
+
+def test_one_failed_trial_opens_it_again() -> None:
+    events = Events()
+    breakers = opened(events)
+    first, second = let_through(breakers, NOW + 30), let_through(breakers, NOW + 30)
+    first.succeeded(NOW + 31)
+    events.take()
+    second.failed(NOW + 32)
+    assert events.take() == [("changed", 1.0), ("tripped", None)]
+    assert refused(breakers, NOW + 33) == 29
+
+
+def test_only_failures_in_a_row_count() -> None:
+    breakers = Breakers(SETTINGS, Events())
+    for _ in range(10):
+        let_through(breakers).failed(NOW)
+        let_through(breakers).failed(NOW)
+        let_through(breakers).succeeded(NOW)
+    let_through(breakers)
+
+
+def test_failures_further_apart_than_the_interval_do_not_add_up() -> None:
+    breakers = Breakers(SETTINGS, Events())
+    for number in range(20):
+        let_through(breakers, NOW + 6 * number).failed(NOW + 6 * number)
+    let_through(breakers, NOW + 120)
+
+
+def test_a_failure_that_took_longer_than_the_interval_counts() -> None:
+    """Requests that run into a timeout of half a minute are what the breaker is for."""
+    breakers = Breakers(SETTINGS, Events())
+    for given in [let_through(breakers) for _ in range(3)]:
+        given.failed(NOW + 60)
+    assert refused(breakers, NOW + 60) == 30
+
+
+def test_a_client_that_leaves_counts_neither_way() -> None:
+    breakers = Breakers(SETTINGS, Events())
+    for _ in range(3):
+        let_through(breakers).abandoned(NOW)
+    let_through(breakers).failed(NOW)
+    let_through(breakers).failed(NOW)
+    let_through(breakers).abandoned(NOW)
+    let_through(breakers).failed(NOW)
+    refused(breakers)
+
+
+def test_a_client_that_leaves_gives_its_trial_to_another() -> None:
+    breakers = opened()
+    for _ in range(10):
+        first, second = let_through(breakers, NOW + 30), let_through(breakers, NOW + 30)
+        refused(breakers, NOW + 30)
+        first.abandoned(NOW + 31)
+        second.abandoned(NOW + 31)
+    let_through(breakers, NOW + 32).succeeded(NOW + 33)
+    let_through(breakers, NOW + 32).succeeded(NOW + 33)
+    for _ in range(5):
+        let_through(breakers, NOW + 34)
+
+
+def test_the_first_report_counts() -> None:
+    breakers = Breakers(SETTINGS, Events())
+    given = let_through(breakers)
+    for _ in range(5):
+        given.failed(NOW)
+    let_through(breakers).failed(NOW)
+    let_through(breakers).failed(NOW)
+    refused(breakers)
+    trial = let_through(breakers, NOW + 30)
+    trial.succeeded(NOW + 30)
+    trial.abandoned(NOW + 30)
+    trial.succeeded(NOW + 30)
+    let_through(breakers, NOW + 30)
+    refused(breakers, NOW + 30)
+
+
+@pytest.mark.parametrize("report", ["failed", "succeeded", "abandoned", "answered"])
+def test_reports_of_an_earlier_generation_are_ignored(report: str) -> None:
+    events = Events()
+    breakers = Breakers(SETTINGS, events)
+    stale = [let_through(breakers) for _ in range(6)]
+    for _ in range(3):
+        let_through(breakers).failed(NOW)
+    getattr(stale[0], report)(NOW + 1)
+    assert refused(breakers, NOW + 2) == 28
+    trial = let_through(breakers, NOW + 30)
+    events.take()
+    for given in stale[1:]:
+        getattr(given, report)(NOW + 31)
+    assert not events.seen
+    trial.succeeded(NOW + 32)
+    let_through(breakers, NOW + 33)
+    assert refused(breakers, NOW + 33) == 1
+
+
+def test_a_trial_whose_answer_has_begun_need_not_end() -> None:
+    breakers = opened()
+    trials = [let_through(breakers, NOW + 30) for _ in range(2)]
+    for given in trials:
+        given.answered(NOW + 31)
+        given.answered(NOW + 31)
+    others = [let_through(breakers, NOW + 32) for _ in range(3)]
+    trials[0].succeeded(NOW + 90)
+    trials[1].failed(NOW + 90)
+    for given in others[:2]:
+        given.failed(NOW + 90)
+    let_through(breakers, NOW + 91)
+
+
+def test_one_answered_trial_does_not_count_twice_and_may_still_fail() -> None:
+    breakers = opened()
+    trials = [let_through(breakers, NOW + 30) for _ in range(2)]
+    trials[0].answered(NOW + 31)
+    trials[0].succeeded(NOW + 32)
+    assert refused(breakers, NOW + 33) == 1
+    trials[1].abandoned(NOW + 33)
+    again = let_through(breakers, NOW + 34)
+    again.answered(NOW + 34)
+    let_through(breakers, NOW + 35)
+
+    breakers = opened()
+    trial = let_through(breakers, NOW + 30)
+    trial.answered(NOW + 31)
+    trial.abandoned(NOW + 31)
+    let_through(breakers, NOW + 31)
+    refused(breakers, NOW + 31)
+
+    breakers = opened()
+    trial = let_through(breakers, NOW + 30)
+    trial.answered(NOW + 31)
+    trial.failed(NOW + 32)
+    assert refused(breakers, NOW + 33) == 29
+
+
+def test_away_from_trials_only_the_end_of_an_answer_counts() -> None:
+    breakers = Breakers(SETTINGS, Events())
+    for _ in range(3):
+        given = let_through(breakers)
+        given.answered(NOW)
+        given.failed(NOW + 1)
+    refused(breakers, NOW + 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("azure", "/responses", "gpt-5"),
+        ("openai", "/chat/completions", "gpt-5"),
+        ("openai", "/responses", "x"),
+    ],
+)
+def test_circuits_are_apart(other: Name) -> None:
+    breakers = opened()
+    refused(breakers)
+    let_through(breakers, name=other)
+
+
+def test_switching_off_lets_everything_through_and_resets_the_metric() -> None:
+    events = Events()
+    breakers = opened(events)
+    other = ("openai", "/responses", "fine")
+    running = let_through(breakers, name=other)
+    events.take()
+    breakers.configure(None, NOW)
+    assert events.seen == [("changed", NAME, 0.0)]
+    let_through(breakers).failed(NOW)
+    breakers.configure(SETTINGS, NOW)
+    for _ in range(3):
+        running.failed(NOW)
+    let_through(breakers)
+    let_through(breakers, name=other)
+    assert events.take() == [("changed", 0.0)]
+
+
+def test_other_settings_hold_for_what_is_open() -> None:
+    breakers = opened()
+    breakers.configure(BreakerSettings(timeout=60), NOW)
+    assert refused(breakers, NOW + 30) == 30
+    breakers.configure(BreakerSettings(timeout=5), NOW + 31)
+    let_through(breakers, NOW + 31)
+
+
+def test_a_lower_threshold_holds_at_once() -> None:
+    breakers = Breakers(BreakerSettings(failure_threshold=100, interval=0), Events())
+    for _ in range(50):
+        let_through(breakers).failed(NOW)
+    breakers.configure(SETTINGS, NOW)
+    let_through(breakers).failed(NOW)
+    refused(breakers)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 5])
+def test_other_settings_leave_no_circuit_stuck_on_trial(trials: int) -> None:
+    breakers = opened()
+    given = let_through(breakers, NOW + 30)
+    given.succeeded(NOW + 30)
+    before = let_through(breakers, NOW + 30)
+    breakers.configure(BreakerSettings(max_requests=trials), NOW + 30)
+    before.failed(NOW + 30)
+    for _ in range(trials):
+        let_through(breakers, NOW + 31).succeeded(NOW + 31)
+    for _ in range(10):
+        let_through(breakers, NOW + 32)
+
+
+def test_the_same_settings_again_change_nothing() -> None:
+    breakers = opened()
+    trial = let_through(breakers, NOW + 30)
+    breakers.configure(BreakerSettings(3, 10, 30, 2), NOW + 30)
+    trial.failed(NOW + 30)
+    refused(breakers, NOW + 30)
+
+
+def test_circuits_are_bounded_and_idle_ones_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CIRCUITS", 20)
+    events = Events()
+    breakers = opened(events)
+    for number in range(200):
+        let_through(breakers, name=("openai", "/responses", f"m-{number}")).succeeded(NOW)
+    assert len(breakers._circuits) == 20
+    assert not breakers._shared
+    refused(breakers)
+    # Once nothing of it would be refused any more it is idle, too; its metric falls back.
+    events.take()
+    for number in range(40):
+        name = ("openai", "/responses", f"n-{number}")
+        let_through(breakers, NOW + 30, name=name).succeeded(NOW + 30)
+    assert NAME not in breakers._circuits
+    assert events.seen == [("changed", NAME, 0.0)]
+
+
+def test_those_beyond_the_bound_share_a_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CIRCUITS", 20)
+    events = Events()
+    breakers = Breakers(SETTINGS, events)
+    busy = [let_through(breakers, name=("openai", "/responses", f"m-{n}")) for n in range(20)]
+    for number in range(3):
+        let_through(breakers, name=("openai", "/responses", f"n-{number}")).failed(NOW)
+    assert events.seen[0] == ("changed", ("openai", "/responses", SHARED_MODEL), 1.0)
+    refused(breakers, name=("openai", "/responses", "one-more"))
+    let_through(breakers, name=("openai", "/chat/completions", "one-more"))
+    let_through(breakers, name=("openai", "/responses", "m-3"))
+    assert len(breakers._circuits) == 20
+    busy[0].succeeded(NOW)
+    # Found within a few requests, though only a few circuits are looked at for each.
+    for number in range(3):
+        breakers.admit("openai", "/responses", f"p-{number}", NOW)
+    assert ("openai", "/responses", "m-0") not in breakers._circuits
+    breakers.configure(None, NOW)
+    assert events.seen[-1] == ("changed", ("openai", "/responses", SHARED_MODEL), 0.0)
+
+
+def test_a_long_model_is_not_kept() -> None:
+    breakers = Breakers(SETTINGS, Events())
+    let_through(breakers, name=("openai", "/responses", "x" * MODEL_LENGTH))
+    let_through(breakers, name=("openai", "/responses", "x" * 100_000))
+    let_through(breakers, name=("openai", "/responses", "y" * 100_000))
+    assert len(breakers._circuits) == 1
+    assert list(breakers._shared) == [("openai", "/responses", SHARED_MODEL)]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["admit", "admit", "succeeded", "failed", "abandoned", "answered", "wait"]),
+        st.integers(0, 10),
+    ),
+    max_size=150,
+)
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.sampled_from([0, 7]), STEPS)
+def test_whatever_happens(
+    threshold: int, trials: int, interval: float, steps: list[tuple[str, int]]
+) -> None:
+    """Never too many on trial, never refused while closed, never shut for ever."""
+    settings = BreakerSettings(threshold, interval, 20, trials)
+    breakers, now = Breakers(settings, Events()), NOW
+    running: list[Pass] = []
+    for step, number in steps:
+        if step == "wait":
+            now += number
+        elif step == "admit":
+            given = breakers.admit(*NAME, now)
+            if isinstance(given, Pass):
+                running.append(given)
+            else:
+                assert breakers._circuits[NAME].state is not module.State.CLOSED
+                assert 0 < given.remaining <= 20
+        elif running:
+            one = running[number % len(running)]
+            getattr(one, step)(now)
+            if step != "answered":
+                running.remove(one)
+        if NAME in breakers._circuits:
+            circuit = breakers._circuits[NAME]
+            if circuit.state is module.State.HALF_OPEN:
+                current = [p for p in running if p._generation == circuit.generation]
+                undecided = [p for p in current if not p._is_verdict_in]
+                assert len(undecided) + circuit.counted == circuit.trials <= trials
+            assert circuit.running == len(running)
+    for one in running:
+        one.abandoned(now)
+    now += 20
+    for _ in range(trials):
+        let_through(breakers, now).succeeded(now)
+    for _ in range(trials + 5):
+        let_through(breakers, now)
+    assert breakers._circuits[NAME].state is module.State.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("shape", "body"),
+    [
+        (
+            ErrorShape.ANTHROPIC,
+            {
+                "type": "error",
+                "error": {"type": "overloaded_error", "code": "service_unavailable"},
+            },
+        ),
+        (
+            ErrorShape.OPENAI,
+            {"error": {"type": "server_error", "code": "service_unavailable", "param": None}},
+        ),
+        (ErrorShape.AWS, {}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("remaining", "seconds"), [(12.0, 12), (11.2, 12), (0.2, 1), (0.0, 1), (-3, 1)]
+)
+def test_the_answer_of_an_open_circuit(
+    shape: ErrorShape, body: dict[str, dict[str, str]], remaining: float, seconds: int
+) -> None:
+    response = rejection_response(shape, remaining)
+    assert response.status == 503
+    assert response.content_type == "application/json"
+    assert response.headers["Retry-After"] == str(seconds)
+    kind = response.headers.get("x-amzn-errortype")
+    assert kind == ("ServiceUnavailableException" if shape is ErrorShape.AWS else None)
+    assert isinstance(response.body, bytes)
+    found = json.loads(response.body)
+    message = found.get("error", found).pop("message")
+    assert message == f"circuit breaker is open; try again in {seconds} s"
+    assert found == body
