@@ -16,7 +16,7 @@ from aigw.gateway.breaker import (
     Rejection,
     rejection_response,
 )
-from aigw.gateway.circuit import BreakerSettings
+from aigw.gateway.circuit import BreakerSettings, State
 from aigw.providers.provider import ErrorShape
 
 NOW = 1_000_000.0
@@ -48,15 +48,15 @@ class Events:
 
 
 def let_through(breakers: Breakers, now: float = NOW, name: Name = NAME) -> Pass:
-    given = breakers.admit(*name, now)
-    assert isinstance(given, Pass)
-    return given
+    got = breakers.admit(*name, now)
+    assert isinstance(got, Pass)
+    return got
 
 
 def refused(breakers: Breakers, now: float = NOW, name: Name = NAME) -> float:
-    given = breakers.admit(*name, now)
-    assert isinstance(given, Rejection)
-    return given.remaining
+    got = breakers.admit(*name, now)
+    assert isinstance(got, Rejection)
+    return got.remaining
 
 
 def opened(events: Events | None = None, settings: BreakerSettings = SETTINGS) -> Breakers:
@@ -76,11 +76,11 @@ def test_without_settings_everything_passes_and_nothing_is_kept() -> None:
     breakers = Breakers(None, events)
     for _ in range(100):
         let_through(breakers).failed(NOW)
-    given = let_through(breakers)
-    assert given is let_through(breakers)
-    given.answered(NOW)
-    given.succeeded(NOW)
-    given.abandoned(NOW)
+    got = let_through(breakers)
+    assert got is let_through(breakers)
+    got.answered(NOW)
+    got.succeeded(NOW)
+    got.abandoned(NOW)
     assert not events.seen
     assert not breakers._circuits
 
@@ -134,8 +134,8 @@ def test_failures_further_apart_than_the_interval_do_not_add_up() -> None:
 def test_a_failure_that_took_longer_than_the_interval_counts() -> None:
     """Requests that run into a timeout of half a minute are what the breaker is for."""
     breakers = Breakers(SETTINGS, Events())
-    for given in [let_through(breakers) for _ in range(3)]:
-        given.failed(NOW + 60)
+    for got in [let_through(breakers) for _ in range(3)]:
+        got.failed(NOW + 60)
     assert refused(breakers, NOW + 60) == 30
 
 
@@ -165,9 +165,9 @@ def test_a_client_that_leaves_gives_its_trial_to_another() -> None:
 
 def test_the_first_report_counts() -> None:
     breakers = Breakers(SETTINGS, Events())
-    given = let_through(breakers)
+    got = let_through(breakers)
     for _ in range(5):
-        given.failed(NOW)
+        got.failed(NOW)
     let_through(breakers).failed(NOW)
     let_through(breakers).failed(NOW)
     refused(breakers)
@@ -190,8 +190,8 @@ def test_reports_of_an_earlier_generation_are_ignored(report: str) -> None:
     assert refused(breakers, NOW + 2) == 28
     trial = let_through(breakers, NOW + 30)
     events.take()
-    for given in stale[1:]:
-        getattr(given, report)(NOW + 31)
+    for got in stale[1:]:
+        getattr(got, report)(NOW + 31)
     assert not events.seen
     trial.succeeded(NOW + 32)
     let_through(breakers, NOW + 33)
@@ -201,14 +201,14 @@ def test_reports_of_an_earlier_generation_are_ignored(report: str) -> None:
 def test_a_trial_whose_answer_has_begun_need_not_end() -> None:
     breakers = opened()
     trials = [let_through(breakers, NOW + 30) for _ in range(2)]
-    for given in trials:
-        given.answered(NOW + 31)
-        given.answered(NOW + 31)
+    for got in trials:
+        got.answered(NOW + 31)
+        got.answered(NOW + 31)
     others = [let_through(breakers, NOW + 32) for _ in range(3)]
     trials[0].succeeded(NOW + 90)
     trials[1].failed(NOW + 90)
-    for given in others[:2]:
-        given.failed(NOW + 90)
+    for got in others[:2]:
+        got.failed(NOW + 90)
     let_through(breakers, NOW + 91)
 
 
@@ -240,9 +240,9 @@ def test_one_answered_trial_does_not_count_twice_and_may_still_fail() -> None:
 def test_away_from_trials_only_the_end_of_an_answer_counts() -> None:
     breakers = Breakers(SETTINGS, Events())
     for _ in range(3):
-        given = let_through(breakers)
-        given.answered(NOW)
-        given.failed(NOW + 1)
+        got = let_through(breakers)
+        got.answered(NOW)
+        got.failed(NOW + 1)
     refused(breakers, NOW + 1)
 
 
@@ -297,8 +297,8 @@ def test_a_lower_threshold_holds_at_once() -> None:
 @pytest.mark.parametrize("trials", [1, 2, 5])
 def test_other_settings_leave_no_circuit_stuck_on_trial(trials: int) -> None:
     breakers = opened()
-    given = let_through(breakers, NOW + 30)
-    given.succeeded(NOW + 30)
+    got = let_through(breakers, NOW + 30)
+    got.succeeded(NOW + 30)
     before = let_through(breakers, NOW + 30)
     breakers.configure(BreakerSettings(max_requests=trials), NOW + 30)
     before.failed(NOW + 30)
@@ -373,44 +373,61 @@ STEPS = st.lists(
 )
 
 
-@given(st.integers(1, 4), st.integers(1, 4), st.sampled_from([0, 7]), STEPS)
-def test_whatever_happens(
+class Traffic:
+    """Requests on one circuit; each step checks what must always hold."""
+
+    def __init__(self, settings: BreakerSettings) -> None:
+        self.settings = settings
+        self.breakers = Breakers(settings, Events())
+        self.now = NOW
+        self.running: list[Pass] = []
+
+    def step(self, step: str, number: int) -> None:
+        if step == "wait":
+            self.now += number
+        elif step == "admit":
+            self.admit()
+        elif self.running:
+            one = self.running[number % len(self.running)]
+            getattr(one, step)(self.now)
+            if step != "answered":
+                self.running.remove(one)
+        if NAME in self.breakers._circuits:
+            self.check()
+
+    def admit(self) -> None:
+        got = self.breakers.admit(*NAME, self.now)
+        if isinstance(got, Pass):
+            self.running.append(got)
+        else:
+            assert self.breakers._circuits[NAME].state is not State.CLOSED
+            assert 0 < got.remaining <= self.settings.timeout
+
+    def check(self) -> None:
+        circuit = self.breakers._circuits[NAME]
+        assert circuit.running == len(self.running)
+        if circuit.state is State.HALF_OPEN:
+            own = [one for one in self.running if one._generation == circuit.generation]
+            undecided = [one for one in own if not one._is_verdict_in]
+            assert len(undecided) + circuit.counted == circuit.trials
+            assert circuit.trials <= self.settings.max_requests
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.sampled_from([0.0, 7.0]), STEPS)
+def test_never_too_many_on_trial_and_never_shut_for_ever(
     threshold: int, trials: int, interval: float, steps: list[tuple[str, int]]
 ) -> None:
-    """Never too many on trial, never refused while closed, never shut for ever."""
-    settings = BreakerSettings(threshold, interval, 20, trials)
-    breakers, now = Breakers(settings, Events()), NOW
-    running: list[Pass] = []
+    traffic = Traffic(BreakerSettings(threshold, interval, 20, trials))
     for step, number in steps:
-        if step == "wait":
-            now += number
-        elif step == "admit":
-            given = breakers.admit(*NAME, now)
-            if isinstance(given, Pass):
-                running.append(given)
-            else:
-                assert breakers._circuits[NAME].state is not module.State.CLOSED
-                assert 0 < given.remaining <= 20
-        elif running:
-            one = running[number % len(running)]
-            getattr(one, step)(now)
-            if step != "answered":
-                running.remove(one)
-        if NAME in breakers._circuits:
-            circuit = breakers._circuits[NAME]
-            if circuit.state is module.State.HALF_OPEN:
-                current = [p for p in running if p._generation == circuit.generation]
-                undecided = [p for p in current if not p._is_verdict_in]
-                assert len(undecided) + circuit.counted == circuit.trials <= trials
-            assert circuit.running == len(running)
-    for one in running:
-        one.abandoned(now)
-    now += 20
+        traffic.step(step, number)
+    for one in traffic.running:
+        one.abandoned(traffic.now)
+    later = traffic.now + 20
     for _ in range(trials):
-        let_through(breakers, now).succeeded(now)
+        let_through(traffic.breakers, later).succeeded(later)
     for _ in range(trials + 5):
-        let_through(breakers, now)
-    assert breakers._circuits[NAME].state is module.State.CLOSED
+        let_through(traffic.breakers, later)
+    assert traffic.breakers._circuits[NAME].state is State.CLOSED
 
 
 @pytest.mark.parametrize(

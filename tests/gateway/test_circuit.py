@@ -67,9 +67,7 @@ def test_the_values_of_the_states_are_those_of_the_metric() -> None:
     assert [state.value for state in (CLOSED, HALF_OPEN, OPEN)] == [0, 0.5, 1]
 
 
-@pytest.mark.parametrize(
-    ("state", "time"), [(CLOSED, 10), (OPEN, 30), (HALF_OPEN, None)], ids=lambda v: str(v)
-)
+@pytest.mark.parametrize(("state", "time"), [(CLOSED, 10), (OPEN, 30), (HALF_OPEN, None)], ids=str)
 def test_the_time_of_each_state(state: State, time: float | None) -> None:
     one = circuit(state, ONE_SHORT[state])
     if time is None:
