@@ -30,6 +30,7 @@ class ActorHeaders:
         self._own = frozenset(
             _as_variable(name) for name in (id_header, username_header, email_header) if name
         )
+        self._marks = (ACTOR_PREFIX, *(n for n in self._own if not n.startswith(ACTOR_PREFIX)))
 
     def apply(
         self, headers: CIMultiDict[str], initiator_id: str, username: str = "", email: str = ""
@@ -40,8 +41,11 @@ class ActorHeaders:
         is percent-encoded as UTF-8 (RFC 3986 section 2.1), so that it can neither begin another
         header nor be lost on the way. A URL decoder gives the value back.
         """
-        for name in [name for name in headers if self._is_own(name)]:
-            headers.popall(name, None)
+        # All names in one look: nearly no request has any of these, and every one is looked at.
+        names = _as_variable("\n".join(headers))
+        if any(mark in names for mark in self._marks):
+            for name in [name for name in headers if self._is_own(name)]:
+                headers.popall(name, None)
         for name, value in zip(self._names, (initiator_id, username, email), strict=False):
             if name and value:
                 headers[name] = _encoded(value)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Container
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -137,6 +138,12 @@ class Breakers:
                 self._reset(circuit, now)
             elif circuit.state is State.HALF_OPEN:
                 circuit.enter(State.HALF_OPEN, now)
+
+    def keep(self, providers: Container[str], now: float) -> None:
+        """Forget the circuits of all other providers: those are gone, or are now elsewhere."""
+        for circuits in (self._circuits, self._shared):
+            for name in [name for name in circuits if name[0] not in providers]:
+                self._reset(circuits.pop(name), now)
 
     def admit(self, provider: str, route: str, model: str, now: float) -> Pass | Rejection:
         """Leave to ask a provider, or not. Every pass must be reported on."""

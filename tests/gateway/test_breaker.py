@@ -316,6 +316,25 @@ def test_the_same_settings_again_change_nothing() -> None:
     refused(breakers, NOW + 30)
 
 
+def test_a_provider_that_is_gone_leaves_no_circuit_behind() -> None:
+    events = Events()
+    breakers = opened(events)
+    other = ("azure", "/responses", "gpt-5")
+    long = ("openai", "/responses", "x" * 1000)
+    for name in (other, long):
+        for _ in range(3):
+            let_through(breakers, name=name).failed(NOW)
+    stale = let_through(breakers, name=("openai", "/responses", "fine"))
+    events.seen.clear()
+    breakers.keep(["azure", "new"], NOW)
+    shared = ("openai", "/responses", SHARED_MODEL)
+    assert events.seen == [("changed", NAME, 0.0), ("changed", shared, 0.0)]
+    refused(breakers, name=other)
+    let_through(breakers)
+    let_through(breakers, name=long)
+    stale.failed(NOW)
+
+
 def test_circuits_are_bounded_and_idle_ones_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CIRCUITS", 20)
     events = Events()
