@@ -131,6 +131,15 @@ def test_failures_further_apart_than_the_interval_do_not_add_up() -> None:
     let_through(breakers, NOW + 120)
 
 
+def test_the_interval_ends_also_when_nobody_asks() -> None:
+    breakers = Breakers(SETTINGS, Events())
+    passes = [let_through(breakers) for _ in range(3)]
+    passes[0].failed(NOW + 1)
+    passes[1].failed(NOW + 1)
+    passes[2].failed(NOW + 12)
+    let_through(breakers, NOW + 12)
+
+
 def test_a_failure_that_took_longer_than_the_interval_counts() -> None:
     """Requests that run into a timeout of half a minute are what the breaker is for."""
     breakers = Breakers(SETTINGS, Events())
@@ -264,14 +273,14 @@ def test_switching_off_lets_everything_through_and_resets_the_metric() -> None:
     events = Events()
     breakers = opened(events)
     other = ("openai", "/responses", "fine")
-    running = let_through(breakers, name=other)
+    running = [let_through(breakers, name=other) for _ in range(3)]
     events.take()
     breakers.configure(None, NOW)
     assert events.seen == [("changed", NAME, 0.0)]
     let_through(breakers).failed(NOW)
     breakers.configure(SETTINGS, NOW)
-    for _ in range(3):
-        running.failed(NOW)
+    for one in running:
+        one.failed(NOW)
     let_through(breakers)
     let_through(breakers, name=other)
     assert events.take() == [("changed", 0.0)]
@@ -324,7 +333,7 @@ def test_a_provider_that_is_gone_leaves_no_circuit_behind() -> None:
     for name in (other, long):
         for _ in range(3):
             let_through(breakers, name=name).failed(NOW)
-    stale = let_through(breakers, name=("openai", "/responses", "fine"))
+    stale = [let_through(breakers, name=("openai", "/responses", "fine")) for _ in range(3)]
     events.seen.clear()
     breakers.keep(["azure", "new"], NOW)
     shared = ("openai", "/responses", SHARED_MODEL)
@@ -332,7 +341,10 @@ def test_a_provider_that_is_gone_leaves_no_circuit_behind() -> None:
     refused(breakers, name=other)
     let_through(breakers)
     let_through(breakers, name=long)
-    stale.failed(NOW)
+    events.seen.clear()
+    for one in stale:
+        one.failed(NOW)
+    assert not events.seen
 
 
 def test_circuits_are_bounded_and_idle_ones_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,6 +363,26 @@ def test_circuits_are_bounded_and_idle_ones_forgotten(monkeypatch: pytest.Monkey
         let_through(breakers, NOW + 30, name=name).succeeded(NOW + 30)
     assert NAME not in breakers._circuits
     assert events.seen == [("changed", NAME, 0.0)]
+
+
+def test_the_one_asked_for_least_recently_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CIRCUITS", 3)
+    breakers = Breakers(SETTINGS, Events())
+    for model in ("a", "b", "c", "a", "d"):
+        let_through(breakers, name=("openai", "/responses", model)).succeeded(NOW)
+    assert [name[2] for name in breakers._circuits] == ["c", "a", "d"]
+
+
+def test_busy_ones_do_not_stand_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CIRCUITS", 20)
+    breakers = Breakers(SETTINGS, Events())
+    passes = [let_through(breakers, name=("openai", "/responses", f"m-{n}")) for n in range(20)]
+    for one in passes[12:]:
+        one.succeeded(NOW)
+    for number in range(3):
+        let_through(breakers, name=("openai", "/responses", f"n-{number}"))
+    kept = {name[2] for name in breakers._circuits}
+    assert {f"m-{n}" for n in range(12)} | {"n-1", "n-2"} <= kept
 
 
 def test_those_beyond_the_bound_share_a_circuit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,16 @@ def test_buckets_are_bounded_and_only_full_ones_are_forgotten(
     assert admitted(limits, 3, NOW + 1.1, who="abuser") == 2
 
 
+def test_a_busy_client_does_not_keep_idle_ones_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUCKETS", 10)
+    limits = Limits(0, 2)
+    for number in range(10):
+        assert admitted(limits, 1, who=f"n-{number}") == 1
+    assert admitted(limits, 3, NOW + 5, who="n-0") == 2
+    assert admitted(limits, 3, NOW + 5, who="new") == 2
+    assert {"n-0", "new"} <= set(limits._full_at)
+
+
 def test_the_number_of_buckets_falls_when_clients_leave() -> None:
     limits = Limits(0, 1)
     for number in range(100):
