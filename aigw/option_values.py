@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from aigw.actor_names import is_reserved_actor_name
 from aigw.durations import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -206,7 +207,12 @@ def read_header(value: object) -> str:
     text = read_string(value).strip()
     if text and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text, re.ASCII):
         raise ValueError(f"{shown(value)} is not the name of a header (RFC 9110, section 5.1)")
-    if text.lower() in RESERVED_HEADERS or text.lower().startswith(_RESERVED_PREFIXES):
+    lowered = text.lower()
+    if (
+        lowered in RESERVED_HEADERS
+        or lowered.startswith(_RESERVED_PREFIXES)
+        or is_reserved_actor_name(text)
+    ):
         raise ValueError(f"{shown(value)} is reserved: choose another header")
     return text
 

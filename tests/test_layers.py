@@ -30,7 +30,7 @@ LAYERS: list[list[str]] = [
     ["aigw.options", "aigw.config_file"],
     ["aigw.gateway_options", "aigw.server_options", "aigw.provider_settings"],
     ["aigw.option", "aigw.secrets"],
-    ["aigw.option_values", "aigw.durations"],
+    ["aigw.option_values", "aigw.durations", "aigw.actor_names"],
     ["aigw.errors", "aigw.clock", "aigw.tasks", "aigw"],
 ]
 

@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aigw.actor_names import ACTOR_NAMES
+from aigw.option import Option
 from aigw.option_values import (
     READERS,
+    RESERVED_HEADERS,
     Address,
     format_size,
     read_address,
     read_bool,
     read_duration,
+    read_header,
     read_int,
     read_list,
     read_output,
@@ -216,6 +220,70 @@ def test_texts_numbers_lists_and_patterns() -> None:
     ):
         with pytest.raises(ValueError, match="is not"):
             reader(wrong)
+
+
+@pytest.mark.parametrize("text", ["", "X-User", "x_user", "X-Forwarded", "A!#$%&'*+.^_`|~0-9"])
+def test_header(text: str) -> None:
+    assert read_header(text) == text
+    assert read_header(f" {text} ") == text
+
+
+@pytest.mark.parametrize("name", ACTOR_NAMES)
+def test_the_known_actor_headers_may_be_named(name: str) -> None:
+    assert read_header(name) == name
+    assert read_header(name.lower()) == name.lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["X User", "X-User:", "X\r\nY", "X-\u00dcser", "X(1)", "a,b", "a/b", '"a"', "X\0", 5, None],
+)
+def test_not_a_header(text: object) -> None:
+    with pytest.raises(ValueError, match=r"is not the name of a header|is not text"):
+        read_header(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *sorted(RESERVED_HEADERS),
+        "proxy-authorization",
+        "x-forwarded-for",
+        "x-amz-date",
+        "x-coder-ai-governance-token",
+        "coder-anything",
+        "sec-fetch-site",
+        "x-ai-bridge-actor",
+        "x-ai-bridge-actor-email",
+        "x-ai-bridge-actor-metadata-team",
+        "x_ai_bridge_actor_id",
+    ],
+)
+def test_a_header_that_has_a_meaning_already(text: str) -> None:
+    for spelling in (text, text.upper(), text.title()):
+        with pytest.raises(ValueError, match="is reserved: choose another header"):
+            read_header(spelling)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", 1), (100, 100), ("0", None), (101, None), ("-1", None)]
+)
+def test_a_number_between_two_ends(value: object, expected: int | None) -> None:
+    option = Option(
+        name="n", kind="int", group="", help="", flag="--n", variable="N", key="n", between=(1, 100)
+    )
+    if expected is None:
+        with pytest.raises(ValueError, match=r"^must be between 1 and 100$"):
+            option.read(value)
+    else:
+        assert option.read(value) == expected
+
+
+def test_zero_may_be_an_end() -> None:
+    option = Option(
+        name="n", kind="int", group="", help="", flag="--n", variable="N", key="n", between=(0, 5)
+    )
+    assert option.read("0") == 0
 
 
 def test_every_kind_refuses_a_table_with_a_value_error() -> None:

@@ -1,7 +1,8 @@
 """The gateway's own errors in the shape of the API the client speaks.
 
 Provider errors never pass here: they are relayed byte for byte. Shapes: OpenAI's API reference,
-"Error codes"; Anthropic's, "Errors".
+"Error codes"; Anthropic's, "Errors"; AWS's restJson1 protocol (smithy.io/2.0/aws/protocols), whose
+clients find an error's class in a header.
 """
 
 from __future__ import annotations
@@ -31,10 +32,26 @@ _OPENAI_TYPES = {
     413: "invalid_request_error",
     429: "rate_limit_error",
 }
+# The errors that the service model of bedrock-runtime declares, so that SDKs raise the class of
+# that name; UnrecognizedClientException is what AWS itself says to credentials it does not know.
+_AWS_TYPES = {
+    401: "UnrecognizedClientException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+    502: "ServiceUnavailableException",
+    503: "ServiceUnavailableException",
+    504: "ModelTimeoutException",
+}
+_AWS_TYPE_HEADER = "x-amzn-errortype"
 
 
 def error_body(shape: ErrorShape, status: int, code: str, message: str) -> bytes:
-    """The JSON of an error; `code` is a short word that programs may match."""
+    """The JSON of an error; `code` is a short word that programs may match (AWS's has none)."""
+    if shape is ErrorShape.AWS:
+        return msgspec.json.encode({"message": message})
     if shape is ErrorShape.ANTHROPIC:
         kind = _ANTHROPIC_TYPES.get(status, "api_error")
         return msgspec.json.encode(
@@ -54,9 +71,17 @@ def error_response(
     headers: dict[str, str] | None = None,
 ) -> web.Response:
     """An answer of the gateway itself. Status, code and message as in `error_body`."""
+    if shape is ErrorShape.AWS:
+        headers = {_AWS_TYPE_HEADER: _aws_type(status), **(headers or {})}
     return web.Response(
         status=status,
         body=error_body(shape, status, code, message),
         content_type="application/json",
         headers=headers,
     )
+
+
+def _aws_type(status: int) -> str:
+    last_of_client = 499
+    default = "ValidationException" if status <= last_of_client else "InternalServerException"
+    return _AWS_TYPES.get(status, default)

@@ -1,8 +1,8 @@
 """Prometheus metrics under the names of Coder's gateway (`coder_aibridged_*`).
 
 Clients choose model names, tool names and, with keys, initiators: each such label keeps the first
-`LABEL_VALUES` values it sees and counts the rest as `other`, so nobody can make the daemon's memory
-or the monitoring system's bill grow without end.
+`labels.LABEL_VALUES` values it sees and counts the rest as `other`, so nobody can make the daemon's
+memory or the monitoring system's bill grow without end.
 """
 
 from __future__ import annotations
@@ -26,37 +26,16 @@ from aigw.records import (
     TokenUsage,
     ToolUsage,
 )
+from aigw.telemetry.labels import NAMESPACE, OTHER, BoundedLabel
+from aigw.telemetry.provider_metrics import (
+    CircuitMetrics,
+    KeyPoolMetrics,
+    LimitMetrics,
+    ProviderMetrics,
+)
 
-NAMESPACE = "coder_aibridged"
-
-LABEL_VALUES = 200
-"""Distinct values of one label that clients choose: more models than anyone uses in one place."""
-
-LABEL_LENGTH = 256
-"""Longest value of such a label, in characters: names are shorter, and a body may hold megabytes."""
-
-OTHER = "other"
 BUCKETS = (0.5, 2, 5, 15, 30, 60, 120)
 """Seconds; the buckets of the gateway whose dashboards these metrics feed."""
-
-
-class BoundedLabel:
-    """Lets the first `limit` distinct values of a label through."""
-
-    def __init__(self, limit: int = LABEL_VALUES) -> None:
-        self._limit = limit
-        self._seen: set[str] = set()
-
-    def __call__(self, value: str) -> str:
-        """The value itself, or `other` when it is too long or too many others came first."""
-        if value in self._seen:
-            return value
-        if not value.isprintable():
-            return OTHER
-        if len(self._seen) >= self._limit or len(value) > LABEL_LENGTH:
-            return OTHER
-        self._seen.add(value)
-        return value
 
 
 class _Series:
@@ -77,7 +56,11 @@ _Key = tuple[str, str, str, str, str]
 
 
 class Metrics:
-    """Counts what the recorder tells of (it is a `recorder.Observer`) and what is passed through."""
+    """Counts what the recorder tells of (it is a `recorder.Observer`) and what is passed through.
+
+    Attributes:
+        circuits, key_pools, limits, providers: metrics that others report to.
+    """
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types only a part
@@ -121,6 +104,10 @@ class Metrics:
             "Calls by the model of tools that the client offered.",
             ["provider", "model", "name"],
         )
+        self.circuits = CircuitMetrics(registry, self._model)
+        self.key_pools = KeyPoolMetrics(registry)
+        self.limits = LimitMetrics(registry)
+        self.providers = ProviderMetrics(registry)
 
     def started(self, start: InterceptionStart) -> None:
         """An interception begins."""
