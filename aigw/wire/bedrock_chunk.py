@@ -1,4 +1,4 @@
-"""The event inside a `chunk` frame of InvokeModelWithResponseStream.
+"""The event within a `chunk` frame of InvokeModelWithResponseStream.
 
 The payload is `{"bytes": <base64>, "p": <padding>}` (Amazon Bedrock API reference, "PayloadPart"); what
 is encoded is one JSON object of the model's own API.
@@ -30,6 +30,19 @@ _TYPED = msgspec.json.Decoder(_Typed).decode
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _START = b'{"type":"'
 _START_LENGTH = len(_START)
+_KNOWN = {
+    name.encode(): name
+    for name in (
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "ping",
+        "error",
+    )
+}
 
 
 def inner_event(payload: bytes) -> bytes | None:
@@ -52,12 +65,14 @@ def _inner_slowly(payload: bytes) -> bytes | None:
 
 
 def type_of(event: bytes) -> str:
-    """The `type` of a Messages event; empty where it has none. Mostly it stands right at the start."""
+    """The `type` of a Messages event; empty where it has none.
+
+    Mostly it stands right at the start, and the event need not be parsed.
+    """
     if event.startswith(_START):
-        end = event.find(b'"', _START_LENGTH)
-        name = event[_START_LENGTH:end]
-        if end > 0 and name.replace(b"_", b"").isalpha():
-            return name.decode()
+        name = _KNOWN.get(event[_START_LENGTH : event.find(b'"', _START_LENGTH)])
+        if name is not None:
+            return name
     try:
         found = _TYPED(event).type
     except _BROKEN:
