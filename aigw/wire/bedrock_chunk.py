@@ -16,6 +16,20 @@ from aigw.wire.lenient import dict_of, parse
 CHUNK = "chunk"
 """The type of the events that have one."""
 
+MESSAGES_EVENTS = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "ping",
+        "error",
+    }
+)
+"""The types of the Messages API's events."""
+
 
 class _Chunk(msgspec.Struct, gc=False):
     content: bytes = msgspec.field(default=b"", name="bytes")
@@ -30,19 +44,7 @@ _TYPED = msgspec.json.Decoder(_Typed).decode
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _START = b'{"type":"'
 _START_LENGTH = len(_START)
-_KNOWN = {
-    name.encode(): name
-    for name in (
-        "message_start",
-        "content_block_start",
-        "content_block_delta",
-        "content_block_stop",
-        "message_delta",
-        "message_stop",
-        "ping",
-        "error",
-    )
-}
+_BY_BYTES = {name.encode(): name for name in MESSAGES_EVENTS}
 
 
 def inner_event(payload: bytes) -> bytes | None:
@@ -59,7 +61,7 @@ def _inner_slowly(payload: bytes) -> bytes | None:
         return None
     content = found.get("bytes", "")
     try:
-        return a2b_base64(content)
+        return a2b_base64(content, strict_mode=True)
     except (ValueError, TypeError):
         return None
 
@@ -70,7 +72,7 @@ def type_of(event: bytes) -> str:
     Mostly it stands right at the start, and the event need not be parsed.
     """
     if event.startswith(_START):
-        name = _KNOWN.get(event[_START_LENGTH : event.find(b'"', _START_LENGTH)])
+        name = _BY_BYTES.get(event[_START_LENGTH : event.find(b'"', _START_LENGTH)])
         if name is not None:
             return name
     try:

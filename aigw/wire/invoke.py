@@ -14,7 +14,7 @@ import msgspec
 
 from aigw.wire import converse_request, messages_request
 from aigw.wire.answers import COMPLETED, JsonReader, OpenAnswer
-from aigw.wire.bedrock_chunk import CHUNK, inner_event, type_of
+from aigw.wire.bedrock_chunk import CHUNK, MESSAGES_EVENTS, inner_event, type_of
 from aigw.wire.chat_completions import ChatJson, ChatStream
 from aigw.wire.converse import ConverseJson, ConverseStream, usage_fact
 from aigw.wire.facts import UsageFact
@@ -117,20 +117,20 @@ class InvokeStream(FrameReader):
         found = _EVENT.read(event)
         if found is None:
             return
-        self._metrics = dict_of(found.metrics)
+        self._metrics = dict_of(found.metrics) or self._metrics
         reader = self._pass_on(kind, event, found, facts)
         if reader is not None and not self.response_id:
             self.response_id = reader.response_id
         if reader is not None and reader.ended:
             self._end(reader.outcome() or COMPLETED, facts)
-        elif self._metrics and reader is not self._messages:
+        elif found.metrics and reader is not self._messages:
             self._end(COMPLETED, facts)
 
     def _pass_on(
         self, kind: str, event: bytes, found: _Event, facts: list[ResponseFact]
     ) -> OpenAnswer | None:
         """Give an event to the reader of its form; None where there is none."""
-        if kind:
+        if kind in MESSAGES_EVENTS:
             self._messages.take(SseEvent(kind, event), facts)
             return self._messages
         if found.choices or found.error:

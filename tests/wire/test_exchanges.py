@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aigw.wire.apis import Api, read_request, response_reader
-
 from tests.simulator import eventstream
 
 from .exchange import EXCHANGES, Exchange, cut, read_answer, stated
