@@ -64,15 +64,14 @@ class Answer:
 
         A client that acts on a line, not on the blank line after it, would see the end with it.
         """
-        unfinished: bytes = getattr(self._reader, "unfinished", b"")
+        unfinished = self._reader.unfinished
         return bool(unfinished) and any(mark in unfinished for mark in _TERMINAL_MARKS)
 
     def split_at_end(self, chunk: bytes) -> tuple[bytes, bytes]:
         """A chunk as what comes before the unfinished event and what belongs to it."""
         if self._decoder is not None:
             return b"", chunk
-        length: int = getattr(self._reader, "unfinished_length", len(chunk))
-        start = max(0, len(chunk) - length)
+        start = max(0, len(chunk) - self._reader.unfinished_length)
         return chunk[:start], chunk[start:]
 
     def feed(self, data: bytes) -> list[ResponseFact]:

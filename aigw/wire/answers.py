@@ -19,34 +19,14 @@ _PART_COST = 64
 COMPLETED = Outcome(Status.COMPLETED)
 
 
-class StreamReader(ABC):
-    """A `facts.ResponseReader` for server-sent events."""
+class OpenAnswer(ABC):
+    """What a stream yielded so far: the part that does not depend on how its events are framed."""
 
     def __init__(self) -> None:
         self.response_id = ""
         self.ended = False
         self._outcome: Outcome | None = None
-        self._sse = SseReader()
         self._room = KEPT_LIMIT
-
-    def feed(self, data: bytes) -> list[ResponseFact]:
-        """The facts that these bytes complete; none after the terminal event."""
-        facts: list[ResponseFact] = []
-        for event in self._sse.feed(data):
-            if self.ended:
-                break
-            self._read(event, facts)
-        return facts
-
-    @property
-    def unfinished(self) -> bytes:
-        """The first bytes of an event that is not whole yet."""
-        return self._sse.unfinished
-
-    @property
-    def unfinished_length(self) -> int:
-        """How many bytes of that event have come."""
-        return self._sse.unfinished_length
 
     def finish(self) -> list[ResponseFact]:
         """What the answer yielded so far, when no terminal event ended it."""
@@ -72,12 +52,44 @@ class StreamReader(ABC):
                 parts.append(text)
 
     @abstractmethod
-    def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
-        """Take in one event; append the facts that it completes."""
-
-    @abstractmethod
     def _release(self, facts: list[ResponseFact]) -> None:
         """Append everything still open, once, also when it is incomplete."""
+
+
+class StreamReader(OpenAnswer):
+    """A `facts.ResponseReader` for server-sent events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sse = SseReader()
+
+    def feed(self, data: bytes) -> list[ResponseFact]:
+        """The facts that these bytes complete; none after the terminal event."""
+        facts: list[ResponseFact] = []
+        for event in self._sse.feed(data):
+            if self.ended:
+                break
+            self._read(event, facts)
+        return facts
+
+    def take(self, event: SseEvent, facts: list[ResponseFact]) -> None:
+        """Read one event that came framed in another way; append the facts that it completes."""
+        if not self.ended:
+            self._read(event, facts)
+
+    @property
+    def unfinished(self) -> bytes:
+        """The first bytes of an event that is not whole yet."""
+        return self._sse.unfinished
+
+    @property
+    def unfinished_length(self) -> int:
+        """How many bytes of that event have come."""
+        return self._sse.unfinished_length
+
+    @abstractmethod
+    def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
+        """Take in one event; append the facts that it completes."""
 
 
 class JsonReader(ABC):
@@ -86,6 +98,9 @@ class JsonReader(ABC):
     A document over `KEPT_LIMIT` bytes is given up in silence: it yields no facts and counts as
     completed, for its bytes did arrive. One that is not JSON (cut off) has no outcome.
     """
+
+    unfinished = b""
+    unfinished_length = 0
 
     def __init__(self) -> None:
         self.response_id = ""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from aigw.wire import chat_completions, messages, responses
+from aigw.wire import chat_completions, converse, invoke, messages, responses
 from aigw.wire.errors import ErrorReader
+from aigw.wire.eventstream import CONTENT_TYPE as FRAMES_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aigw.wire.facts import Outcome, RequestFacts, RequestReader, ResponseFact, ResponseReader
+
+_EVENTS_TYPE = "text/event-stream"
 
 _FIRST_ERROR_STATUS = 300
 """Redirects are relayed, not followed: to the record they are an answer that failed."""
@@ -33,16 +36,29 @@ _REQUESTS: dict[Api, RequestReader] = {
     Api.MESSAGES: messages.read_request,
     Api.CHAT_COMPLETIONS: chat_completions.read_request,
     Api.RESPONSES: responses.read_request,
+    Api.INVOKE: invoke.read_request,
+    Api.CONVERSE: converse.read_request,
 }
 _STREAMS: dict[Api, Callable[[], ResponseReader]] = {
     Api.MESSAGES: messages.MessagesStream,
     Api.CHAT_COMPLETIONS: chat_completions.ChatStream,
     Api.RESPONSES: responses.ResponsesStream,
+    # Bedrock answers with frames. A service that imitates it may send Anthropic's own events.
+    Api.INVOKE: messages.MessagesStream,
+    Api.CONVERSE: messages.MessagesStream,
+}
+_FRAMES: dict[Api, Callable[[], ResponseReader]] = {
+    # A Messages request that was translated for Bedrock.
+    Api.MESSAGES: invoke.InvokeStream,
+    Api.INVOKE: invoke.InvokeStream,
+    Api.CONVERSE: converse.ConverseStream,
 }
 _DOCUMENTS: dict[Api, Callable[[], ResponseReader]] = {
     Api.MESSAGES: messages.MessagesJson,
     Api.CHAT_COMPLETIONS: chat_completions.ChatJson,
     Api.RESPONSES: responses.ResponsesJson,
+    Api.INVOKE: invoke.InvokeJson,
+    Api.CONVERSE: converse.ConverseJson,
 }
 
 
@@ -58,16 +74,30 @@ def response_reader(api: Api, status: int, content_type: str) -> ResponseReader:
     """
     if status >= _FIRST_ERROR_STATUS:
         return ErrorReader(status)
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "text/event-stream":
+    kind = _media_type(content_type)
+    if kind == _EVENTS_TYPE:
         return _STREAMS[api]()
+    if kind == FRAMES_TYPE and api in _FRAMES:
+        return _FRAMES[api]()
     if kind == "application/json" or kind.endswith("+json"):
         return _DOCUMENTS[api]()
     return SniffingReader(api)
 
 
+def is_event_stream(content_type: str) -> bool:
+    """Whether an answer of this `Content-Type` is a stream of events, whose last one ends it."""
+    return _media_type(content_type) in (_EVENTS_TYPE, FRAMES_TYPE)
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
 class SniffingReader:
-    """Becomes the reader that the first byte of the body asks for: `{` and `[` begin JSON."""
+    """Becomes the reader that the first byte of the body asks for.
+
+    `{` and `[` begin JSON, and a zero the length of a binary frame, which has less than 16 MiB.
+    """
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -83,6 +113,16 @@ class SniffingReader:
         """Whether the bytes so far hold the whole terminal event."""
         return self._reader.ended if self._reader else False
 
+    @property
+    def unfinished(self) -> bytes:
+        """The first bytes of an event that is not whole yet."""
+        return self._reader.unfinished if self._reader else b""
+
+    @property
+    def unfinished_length(self) -> int:
+        """How many bytes of that event have come."""
+        return self._reader.unfinished_length if self._reader else 0
+
     def feed(self, data: bytes) -> list[ResponseFact]:
         """The facts that these bytes complete."""
         if self._reader is not None:
@@ -91,9 +131,13 @@ class SniffingReader:
         data = data.lstrip(b"\xef\xbb\xbf \t\r\n")
         if not data:
             return []
-        readers = _DOCUMENTS if data[:1] in (b"{", b"[") else _STREAMS
-        self._reader = readers[self._api]()
+        self._reader = self._readers(data[0])[self._api]()
         return self._reader.feed(data)
+
+    def _readers(self, first: int) -> dict[Api, Callable[[], ResponseReader]]:
+        if first in b"{[":
+            return _DOCUMENTS
+        return _FRAMES if first == 0 and self._api in _FRAMES else _STREAMS
 
     def finish(self) -> list[ResponseFact]:
         """The facts left at the end of the bytes."""

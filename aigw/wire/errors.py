@@ -18,9 +18,12 @@ _TYPE_LIMIT = 200
 class ErrorReader:
     """A `facts.ResponseReader` for an answer with an error status (300 and above).
 
-    It understands the shapes of both providers and their imitators; of anything else (a proxy's
+    It understands the shapes of the providers and their imitators; of anything else (a proxy's
     HTML) it keeps the beginning, under the type `http_<status>`.
     """
+
+    unfinished = b""
+    unfinished_length = 0
 
     def __init__(self, status: int) -> None:
         self.response_id = ""
@@ -51,8 +54,13 @@ def failure(error: Any, default_type: str = "error") -> Outcome:
     """The outcome that an error object (or text) of a provider stands for."""
     if not isinstance(error, dict):
         return Outcome(Status.FAILED, default_type, shorten(text_of(error)) or None)
-    message = text_of(error.get("message")) or text_of(error.get("detail"))
-    return Outcome(Status.FAILED, _type_of(error) or default_type, shorten(message) or None)
+    return Outcome(Status.FAILED, _type_of(error) or default_type, shorten(_message(error)) or None)
+
+
+def _message(error: dict[str, Any]) -> str:
+    """AWS writes `message`, or `Message` where a request was refused before it reached a service."""
+    found = (text_of(error.get(key)) for key in ("message", "Message", "detail"))
+    return next((message for message in found if message), "")
 
 
 def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -67,12 +75,14 @@ def _type_of(error: dict[str, Any]) -> str:
     """`type` names the class of an error at both providers; `code` where there is no type.
 
     The event that carries an error has type `error` itself, which says nothing. Google's imitation
-    has the name in `status` and the HTTP status in `code`.
+    has the name in `status` and the HTTP status in `code`; AWS, where the body has one at all, in
+    `__type` after a namespace.
     """
-    for key in ("type", "status", "code"):
+    for key in ("type", "status", "code", "__type"):
         value = error.get(key)
         if isinstance(value, str) and value and value != "error":
-            return shorten(clean(value), _TYPE_LIMIT)
+            name = value.rpartition("#")[2] if key == "__type" else value
+            return shorten(clean(name), _TYPE_LIMIT)
     code = error.get("code")
     return str(code)[:_TYPE_LIMIT] if type(code) is int else ""
 
@@ -85,7 +95,7 @@ def _outcome_of_body(status: int, body: bytes) -> Outcome:
     found = dict_of(value)
     if error := found.get("error"):
         return failure(error, default_type)
-    if isinstance(found.get("message"), str) or isinstance(found.get("detail"), str):
+    if any(isinstance(found.get(key), str) for key in ("message", "Message", "detail")):
         return failure(found, default_type)
     text = body[:MESSAGE_LIMIT].decode("utf-8", "replace").strip()
     return Outcome(Status.FAILED, default_type, shorten(text) or None)

@@ -103,6 +103,18 @@ class ResponseReader(Protocol):
         For a JSON document it stays False until `finish`: the relay holds back its last bytes.
         """
 
+    @property
+    def unfinished(self) -> bytes:
+        """The first bytes of a stream's event that is not whole yet; empty where there is none.
+
+        The relay looks for the terminal event's name in it, to hold that back from its beginning.
+        Empty also for answers whose parts a client cannot act on: documents and binary frames.
+        """
+
+    @property
+    def unfinished_length(self) -> int:
+        """How many bytes of that event have come."""
+
     def feed(self, data: bytes) -> list[ResponseFact]:
         """The facts that these bytes complete, in order."""
 

@@ -2,6 +2,9 @@
 
 Free text, then sections that a line `-- name` begins: `api`, `request`, `request facts`,
 `answer STATUS [CONTENT-TYPE]`, `answer facts`. Facts are JSON without the fields at their default.
+
+The lines of an answer of AWS's event stream are its frames: `chunk JSON`, `event NAME JSON`,
+`exception NAME JSON`, `error CODE MESSAGE`, `broken` (a wrong checksum), and `cut` (half a frame).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from aigw.wire.apis import Api, response_reader
+from tests.simulator import eventstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +41,8 @@ def load(path: Path) -> Exchange:
     api = next(name for name in sections if name.startswith("api "))
     answer = next(name for name in sections if name.startswith("answer ") and "facts" not in name)
     status, _, content_type = answer.removeprefix("answer ").partition(" ")
+    text = sections[answer]
+    framed = content_type == eventstream.CONTENT_TYPE
     return Exchange(
         path.stem,
         Api(api.removeprefix("api ")),
@@ -44,9 +50,25 @@ def load(path: Path) -> Exchange:
         json.loads(sections["request facts"]),
         int(status),
         content_type,
-        (sections[answer] + "\n").encode(),
+        b"".join(map(frame, text.splitlines())) if framed else (text + "\n").encode(),
         json.loads(sections["answer facts"]),
     )
+
+
+def frame(line: str) -> bytes:
+    """The frame that a line of an exchange stands for."""
+    kind, _, rest = line.partition(" ")
+    if kind == "chunk":
+        return eventstream.chunk(rest.encode())
+    if kind == "broken":
+        return eventstream.frame("chunk", b"{}")[:-1] + b"?"
+    if kind == "cut":
+        return eventstream.frame("chunk", b"{}")[:20]
+    name, _, payload = rest.partition(" ")
+    if kind == "error":
+        headers = {":message-type": kind, ":error-code": name, ":error-message": payload}
+        return eventstream.message(headers, b"")
+    return eventstream.frame(name, payload.encode(), message_type=kind)
 
 
 EXCHANGES = [load(path) for path in sorted((Path(__file__).parent / "exchanges").iterdir())]

@@ -6,8 +6,9 @@ import pytest
 
 from aigw.records import Status
 from aigw.wire import answers
-from aigw.wire.apis import Api, response_reader
+from aigw.wire.apis import Api, is_event_stream, response_reader
 from aigw.wire.facts import Outcome
+from tests.simulator import eventstream
 
 from .exchange import read_answer
 
@@ -47,6 +48,55 @@ def test_an_endless_thought_is_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatc
         )
     (thought,) = reader.finish()
     assert 0 < len(thought.content) < 10_000  # type: ignore[union-attr]
+
+
+def test_an_endless_thought_in_frames_is_kept_up_to_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answers, "KEPT_LIMIT", 10_000)
+    reader = response_reader(Api.CONVERSE, 200, eventstream.CONTENT_TYPE)
+    payload = b'{"delta":{"reasoningContent":{"text":"' + b"x" * 100 + b'"}}}'
+    for _ in range(1000):
+        reader.feed(eventstream.frame("contentBlockDelta", payload))
+    (thought,) = reader.finish()
+    assert 0 < len(thought.content) < 10_000  # type: ignore[union-attr]
+    for index in range(1000):
+        payload = f'{{"contentBlockIndex":{index},"start":{{"toolUse":{{"name":"x"}}}}}}'.encode()
+        reader.feed(eventstream.frame("contentBlockStart", payload))
+    assert len(reader.finish()) < 100
+
+
+@pytest.mark.parametrize(
+    ("api", "content_type", "body"),
+    [
+        (Api.MESSAGES, "text/event-stream", b'event: error\ndata: {"a"'),
+        (Api.MESSAGES, "", b'event: error\ndata: {"a"'),
+        (Api.INVOKE, eventstream.CONTENT_TYPE, eventstream.frame("chunk", b"{}")[:-1]),
+        (Api.INVOKE, "", eventstream.frame("chunk", b"{}")[:-1]),
+        (Api.MESSAGES, JSON, b"{"),
+    ],
+)
+def test_what_is_unfinished(api: Api, content_type: str, body: bytes) -> None:
+    """Of an event's lines a client may act on the first; of a frame or a document it cannot."""
+    reader = response_reader(api, 200, content_type)
+    assert (reader.unfinished, reader.unfinished_length) == (b"", 0)
+    reader.feed(body)
+    assert reader.unfinished == (body if body.startswith(b"event") else b"")
+    assert reader.unfinished_length == (0 if content_type == JSON else len(body))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "streams"),
+    [
+        ("text/event-stream", True),
+        (" Text/Event-Stream ; charset=utf-8", True),
+        (eventstream.CONTENT_TYPE, True),
+        (JSON, False),
+        ("", False),
+    ],
+)
+def test_event_streams(content_type: str, streams: bool) -> None:
+    assert is_event_stream(content_type) is streams
 
 
 @EVERY_API

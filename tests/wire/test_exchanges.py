@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aigw.wire.apis import Api, read_request, response_reader
+from tests.simulator import eventstream
 
 from .exchange import EXCHANGES, Exchange, cut, read_answer, stated
 
 places = st.lists(st.integers(0, 1 << 16), max_size=8)
 streamed = [exchange for exchange in EXCHANGES if "event-stream" in exchange.content_type]
+framed = [exchange for exchange in EXCHANGES if exchange.content_type == eventstream.CONTENT_TYPE]
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda e: e.name)
@@ -72,11 +74,31 @@ def test_ended_with_the_terminal_event_and_not_before(exchange: Exchange) -> Non
     assert any(word in event for word in (b"DONE", b"stop", b"error", b"failed", b"complete"))
 
 
+@pytest.mark.parametrize(
+    "exchange", [e for e in framed if e.answer_facts["ended"]], ids=lambda e: e.name
+)
+def test_ended_with_the_last_byte_of_the_terminal_frame(exchange: Exchange) -> None:
+    reader = response_reader(exchange.api, 200, exchange.content_type)
+    ends = []
+    for position in range(len(exchange.answer)):
+        reader.feed(exchange.answer[position : position + 1])
+        if reader.ended:
+            ends.append(position + 1)
+    # Where frames begin: each starts with its length.
+    begins, start = [0], 0
+    while start < ends[0]:
+        start += int.from_bytes(exchange.answer[start : start + 4], "big")
+        begins.append(start)
+    assert ends[0] == begins[-1]
+
+
 @given(
     api=st.sampled_from(Api),
     pieces=st.lists(st.binary(max_size=200), max_size=5),
     status=st.sampled_from([200, 500]),
-    content_type=st.sampled_from(["", "application/json", "text/event-stream"]),
+    content_type=st.sampled_from(
+        ["", "application/json", "text/event-stream", eventstream.CONTENT_TYPE]
+    ),
 )
 def test_arbitrary_bytes_never_raise(
     api: Api, pieces: list[bytes], status: int, content_type: str
@@ -176,6 +198,18 @@ any_json = st.recursive(
                     "user_id",
                     "tool_use_id",
                     "call_id",
+                    "contentBlockIndex",
+                    "start",
+                    "toolUse",
+                    "toolUseId",
+                    "toolResult",
+                    "reasoningContent",
+                    "metadata",
+                    "contentBlockStart",
+                    "contentBlockDelta",
+                    "prompt_token_count",
+                    "amazon-bedrock-invocationMetrics",
+                    "inputTokenCount",
                 ]
             ),
             inner,
@@ -205,14 +239,39 @@ kinds = st.sampled_from(
 )
 
 
-@given(api=st.sampled_from(Api), values=st.lists(any_json, max_size=4), kinds=st.lists(kinds))
-def test_any_json_never_raises(api: Api, values: list[object], kinds: list[str]) -> None:
+events = st.lists(
+    st.sampled_from(
+        [
+            "messageStart",
+            "contentBlockStart",
+            "contentBlockDelta",
+            "contentBlockStop",
+            "messageStop",
+            "metadata",
+        ]
+    )
+)
+
+
+@given(
+    api=st.sampled_from(Api),
+    values=st.lists(any_json, max_size=4),
+    kinds=st.lists(kinds),
+    converse_events=events,
+)
+def test_any_json_never_raises(
+    api: Api, values: list[object], kinds: list[str], converse_events: list[str]
+) -> None:
     typed = [
         {**value, "type": kind} if isinstance(value, dict) else value
         for value, kind in zip(values, kinds + ["error"] * len(values), strict=False)
     ]
     lines = [json.dumps(value).encode() for value in typed]
     read_answer(api, [b"data: " + line + b"\n\n" for line in lines])
+    frames = [eventstream.chunk(line) for line in lines] + [
+        eventstream.frame(name, line) for name, line in zip(converse_events, lines, strict=False)
+    ]
+    read_answer(api, frames, content_type=eventstream.CONTENT_TYPE)
     for line in lines:
         json.dumps(stated(read_request(api, line)), ensure_ascii=False).encode()
         found = read_answer(api, [line], content_type="application/json")
