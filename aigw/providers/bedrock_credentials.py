@@ -79,9 +79,6 @@ def _chain(profile: str, endpoint: Endpoint) -> AwsIdentity:
 def _search(profile: str, region: str) -> Any:
     from botocore.session import Session  # noqa: PLC0415 (an extra, slow to import)
 
-    # At debug level botocore logs signed headers, session tokens among them; its warnings repeat
-    # what our error says, with a traceback.
-    logging.getLogger("botocore").setLevel(logging.ERROR)
     session = Session(profile=profile or None)
     # Where roles are assumed, their service is asked in this region.
     session.set_config_variable("region", region)
@@ -114,3 +111,6 @@ def _cause(error: Exception) -> str:
 def _require_botocore() -> None:
     if importlib.util.find_spec("botocore") is None:
         raise ConfigError(INSTALL_HINT)
+    # At debug level botocore logs signed headers, session tokens among them; its warnings repeat
+    # what our errors say, with a traceback.
+    logging.getLogger("botocore").setLevel(logging.ERROR)

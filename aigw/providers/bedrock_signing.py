@@ -130,7 +130,7 @@ class AwsIdentity:
     async def _renew(self) -> UpstreamError | None:
         """Find or renew in a thread. A failure is the result: several may be waiting for it."""
         try:
-            credentials, frozen = await asyncio.to_thread(self._look, self._credentials)
+            credentials, frozen = await asyncio.to_thread(self._looked)
         except UpstreamError as error:
             self._failure = error
             if self._frozen is not None:
@@ -144,9 +144,15 @@ class AwsIdentity:
         finally:
             self._tried_at = time.monotonic()
 
+    def _looked(self) -> tuple[Any, Any]:
+        # Imported here, in the thread: on the event loop it would hold everybody up.
+        import botocore.auth  # noqa: PLC0415
+        import botocore.awsrequest  # noqa: F401, PLC0415
+
+        return self._look(self._credentials)
+
     def _signed(self, call: Call) -> dict[str, str]:
-        """The headers of the signature. Host, content type and `x-amz-*` are signed: what AWS asks
-        for, and nothing that a proxy on the way may change."""
+        """The headers of the signature, over what AWS asks for and no proxy may change."""
         from botocore.auth import SigV4Auth  # noqa: PLC0415 (an extra, and slow to import)
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415
 
