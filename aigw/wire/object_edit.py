@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
@@ -13,11 +14,11 @@ from aigw.wire.members import Member, members
 _SPACE = b" \t\r\n"
 
 
-class _Object(msgspec.Struct, gc=False):
-    """Any JSON object: its members are checked, and none is built."""
+_NAME = re.compile(rb'[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_AFTER = re.compile(rb"[ \t\r\n]*([,}])")
 
-
-_CHECK = msgspec.json.Decoder(_Object)
+_KEY = msgspec.json.Decoder(str)
+_VALUES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError)
 
 
@@ -34,11 +35,8 @@ def edit_object(
     """
     values = set or {}
     start = len(body) - len(body.lstrip(_SPACE))
-    if body[start : start + 1] != b"{" or not _is_object(body):
-        return None
-    try:
-        found = members(body, start)
-    except _BROKEN:
+    found = _members(body, start) if body[start : start + 1] == b"{" else None
+    if found is None:
         return None
     present = {member.key for member in found}
     added = [_member(name, value) for name, value in values.items() if name not in present]
@@ -80,16 +78,46 @@ def _member(name: str, value: bytes) -> bytes:
     return json.dumps(name).encode() + b":" + value
 
 
-def _is_object(body: bytes) -> bool:
-    """Whether the text is JSON to a real parser, so that the scan may trust it."""
+def _members(body: bytes, start: int) -> list[Member] | None:
+    """The members of the object that the text is; None when it is none to a real parser."""
     try:
-        _CHECK.decode(body)
+        values = _VALUES.decode(body)
     except RecursionError:
-        return False
+        return None
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Text cut in the middle of an emoji is JSON to the standard library only.
-        return _is_object_to_python(body)
-    return True
+        if not _is_object_to_python(body):
+            return None
+    else:
+        found = _located(body, start, values)
+        if found is not None:
+            return found
+    try:
+        return members(body, start)
+    except _BROKEN:
+        return None
+
+
+def _located(body: bytes, start: int, values: dict[str, msgspec.Raw]) -> list[Member] | None:
+    """The members by the lengths of their values, which a scan of long ones takes much longer for.
+
+    JSON texts of which one begins with the other are the same, but for numbers, after which
+    another byte than `,` or `}` shows it. None where that fails: a name is there more than once.
+    """
+    found: list[Member] = []
+    position = start + 1
+    while name := _NAME.match(body, position):
+        key = _KEY.decode(name[1])
+        value = bytes(values.get(key, b"")).rstrip(_SPACE)
+        end = name.end() + len(value)
+        after = _AFTER.match(body, end)
+        if not value or after is None or not body.startswith(value, name.end()):
+            return None
+        found.append(Member(key, name.start(1), name.end(), end))
+        if after[1] == b"}":
+            return found
+        position = after.end()
+    return None
 
 
 def _is_object_to_python(body: bytes) -> bool:

@@ -92,6 +92,38 @@ def test_what_is_no_object_is_not_edited(body: bytes) -> None:
     assert set_model(body, "m") is None
 
 
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=6), SPACING)
+def test_members_that_are_there_more_than_once(
+    pairs: list[tuple[str, Any]], spacing: tuple[str, str]
+) -> None:
+    comma, colon = spacing
+    texts = [json.dumps(name) + colon + json.dumps(value) for name, value in pairs]
+    body = ("{" + comma.join(texts) + "}").encode()
+    edited = edit_object(body, set={"model": b'"m"'}, delete={"stream"})
+    assert edited is not None
+    seen = json.loads(edited, object_pairs_hook=list)
+    read = json.loads(body, object_pairs_hook=list)
+    expected = [(n, "m" if n == "model" else value) for n, value in read if n != "stream"]
+    assert seen in (expected, [("model", "m"), *expected])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":12,"a":1}',
+        b'{"a":1,"a":12}',
+        b'{"a":[1,{"a":2}],"a":[1]}',
+        b'{"a":"x","a":"x"}',
+        b'{"a":1 ,"b":2,"\\u0061":1}',
+    ],
+)
+def test_the_longer_of_two_is_not_cut(body: bytes) -> None:
+    edited = edit_object(body, set={"a": b"7"})
+    assert edited is not None
+    found = json.loads(edited, object_pairs_hook=list)
+    assert found == [(name, 7 if name == "a" else 2) for name, _ in found]
+
+
 def test_hostile_nesting_is_refused_and_not_followed() -> None:
     assert edit_object(b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}", delete={"a"}) is None
 
