@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.simulator import chat, messages, responses
+from tests.simulator import bedrock, chat, messages, responses
 from tests.simulator.errors import api_error
 from tests.simulator.plan import CREATED, Plan, make_plan
 from tests.simulator.script import Script, resplit
@@ -33,6 +33,9 @@ _ANTHROPIC_HEADERS = (
 
 def answer(request: Received) -> Script:
     """What a provider would answer."""
+    signed = bedrock.answer(request)
+    if signed is not None:
+        return signed
     body = request.json()
     fields = body if isinstance(body, dict) else {}
     path = request.path.rstrip("/")

@@ -71,6 +71,16 @@ class Simulator:
         return f"{self.url}/"
 
     @property
+    def mantle_url(self) -> str:
+        """The base URL of Bedrock's Mantle; the runtime's is `url`."""
+        return f"{self.url}/mantle/anthropic"
+
+    @property
+    def signed(self) -> list[Received]:
+        """The requests so far whose AWS signature was right."""
+        return [request for request in self.requests if request.signed is not None]
+
+    @property
     def requests(self) -> list[Received]:
         """Every request so far, in order of arrival."""
         with self._engine.condition:

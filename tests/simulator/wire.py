@@ -10,7 +10,10 @@ import json
 import threading
 import zlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.simulator.sigv4 import Signed
 
 
 @dataclass(eq=False)
@@ -19,6 +22,7 @@ class Received:
 
     `headers` keeps order, case and duplicates. `body` is `framed` without chunk framing (still
     compressed if the client compressed it). `sent` counts the answer's bytes handed to the socket.
+    `signed` says who signed it, once its AWS signature has been found right.
     """
 
     method: str
@@ -31,6 +35,7 @@ class Received:
     connection: int = 0
     index: int = 0
     sent: int = 0
+    signed: Signed | None = None
     answered: threading.Event = field(default_factory=threading.Event)
     disconnected: threading.Event = field(default_factory=threading.Event)
 
