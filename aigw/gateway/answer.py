@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from aigw.records import Status
-from aigw.wire.apis import Api, response_reader
+from aigw.wire.apis import Api, is_event_stream, response_reader
 from aigw.wire.content_coding import decoder
 from aigw.wire.facts import Outcome, ResponseFact
 
@@ -45,7 +45,7 @@ class Answer:
     def __init__(self, api: Api, status: int, content_type: str, content_encoding: str) -> None:
         self._reader = response_reader(api, status, content_type)
         self._status = status
-        self._streams = content_type.startswith("text/event-stream")
+        self._streams = is_event_stream(content_type)
         self._decoder: Decoder | None = None
         self._readable = True
         self.response_id = ""

@@ -33,16 +33,11 @@ from aigw.providers.call import Call, Translation
 from aigw.providers.provider import ErrorShape
 from aigw.recorder import CLIENT_LEFT, GATEWAY_STOPPED, Ending, Interception
 from aigw.records import Status
-from aigw.wire.apis import Api
+from aigw.wire.apis import Api, is_event_stream
+from aigw.wire.eventstream import CONTENT_TYPE as FRAMES
 from aigw.wire.facts import Outcome, ResponseFact
 
 _log = logging.getLogger("aigw.gateway")
-
-FRAMES = "application/vnd.amazon.eventstream"
-"""The content type of AWS's binary events."""
-
-EVENT_TYPES = ("text/event-stream", FRAMES)
-"""Content types whose readers tell which bytes are the last."""
 
 _NO_BODY = frozenset({204, 304})
 
@@ -230,7 +225,7 @@ class Exchange:
         self._started = True
         await self._sent(response.prepare(self._request))
         # Without events or a length nothing tells which byte is the last: one is kept back.
-        hold = length is None and not content_type.startswith(EVENT_TYPES)
+        hold = length is None and not is_event_stream(content_type)
         is_text = not content_type.startswith(FRAMES)
         flow = _Flow(answer, response, length, hold, is_text)
         with IdleWatch(self._upstream.idle_timeout, upstream.close) as watch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import quote
 
 from aigw.errors import RefusedError
 from aigw.gateway.admission import check_model
@@ -11,11 +12,13 @@ from aigw.gateway.admitted import Admitted
 from aigw.gateway.body import read_aside
 from aigw.gateway.credentials import remove_credentials
 from aigw.gateway.edits import ChatUsageEdit
+from aigw.providers.bedrock import Bedrock
 from aigw.providers.call import Call, Translation
 from aigw.providers.model_rules import ModelRefusedError
 from aigw.wire.apis import Api
+from aigw.wire.bedrock_sse import MessagesTranslation
 from aigw.wire.facts import RequestFacts
-from aigw.wire.object_edit import set_model, values_of
+from aigw.wire.object_edit import names_model_once, set_model
 
 
 @dataclass(slots=True)
@@ -42,14 +45,14 @@ async def prepare(admitted: Admitted, facts: RequestFacts, body: bytes, plain: b
         RefusedError: a rule does not allow the model, or the request cannot be translated.
     """
     provider, target = admitted.provider, admitted.target
-    model, rule = _choose(admitted, facts.model, plain)
+    model, rule = await _choose(admitted, facts.model, plain)
     headers = admitted.headers
     if admitted.central:
         remove_credentials(provider, headers)
     call = Call("POST", provider.base_url + target.path + admitted.query, headers, body)
     prepared = Prepared(call, model, rule)
     if provider.bedrock is not None:
-        await _for_bedrock(prepared, admitted, facts, plain)
+        await _for_bedrock(prepared, provider.bedrock, admitted, facts, plain)
     elif model != facts.model:
         await _rename(call, plain, model)
         plain = call.body
@@ -60,12 +63,12 @@ async def prepare(admitted: Admitted, facts: RequestFacts, body: bytes, plain: b
     return prepared
 
 
-def _choose(admitted: Admitted, requested: str, plain: bytes) -> tuple[str, str | None]:
+async def _choose(admitted: Admitted, requested: str, plain: bytes) -> tuple[str, str | None]:
     """The model to ask for, and the rule that put it in place of the requested one."""
     rules, key = admitted.provider.rules, admitted.caller.key
     if rules is None and (key is None or not key.models):
         return requested, None
-    if not admitted.target.model and len(values_of(plain, "model")) > 1:
+    if not admitted.target.model and not await read_aside(names_model_once, plain):
         # Which of them counts depends on the provider's parser: a rule could be slipped past.
         raise RefusedError(400, "ambiguous_model", "the request names its model more than once")
     check_model(admitted.caller, requested)
@@ -76,6 +79,36 @@ def _choose(admitted: Admitted, requested: str, plain: bytes) -> tuple[str, str 
     except ModelRefusedError as error:
         raise RefusedError(404, "model_not_allowed", str(error)) from error
     return choice.model, choice.rule
+
+
+async def _for_bedrock(
+    prepared: Prepared, bedrock: Bedrock, admitted: Admitted, facts: RequestFacts, plain: bytes
+) -> None:
+    """Turn a Messages request into one for Bedrock, or prepare one of Bedrock's own to be signed."""
+    call, model = prepared.call, prepared.model
+    if admitted.target.api is not Api.MESSAGES:
+        path = admitted.target.path
+        if model != facts.model:
+            path = admitted.target.pattern.replace("*", quote(model, safe=""))
+        call.url = path + admitted.query
+        prepared.call = bedrock.resign(call)
+        return
+    translate = partial(
+        bedrock.translate,
+        headers=call.headers,
+        model=model,
+        streaming=facts.streaming,
+        query=admitted.query.removeprefix("?"),
+    )
+    try:
+        request = await read_aside(translate, plain)
+    except ValueError as error:
+        raise RefusedError(400, "invalid_body", str(error)) from error
+    prepared.call = request.call()
+    prepared.model = request.model
+    prepared.rule = "; ".join(filter(None, (prepared.rule, request.rule))) or None
+    if not bedrock.is_mantle:
+        prepared.translation = MessagesTranslation()
 
 
 async def _rename(call: Call, plain: bytes, model: str) -> None:
