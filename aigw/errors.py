@@ -6,8 +6,9 @@
       DaemonError      the daemon cannot start or be reached       -> exit 1
         NotRunningError  no daemon runs on this database           -> exit 3
       UpstreamError    no answer from the provider                 -> 502 or 504 to a client
+      AuthError        a request without a gateway key that works  -> 401 to a client
 
-`cli/main.py` maps them to exit codes; `gateway/errors.py` maps the last to wire errors.
+`cli/main.py` maps them to exit codes; `gateway/errors.py` maps the last two to wire errors.
 A message says what happened, why, and what to try; it never holds a secret.
 """
 
@@ -51,3 +52,12 @@ class UpstreamError(AigwError):
         super().__init__(message)
         self.status = status
         self.kind = kind
+
+
+class AuthError(AigwError):
+    """Nobody knows who asks. `code` is a short word that programs may match."""
+
+    def __init__(self, code: str, message: str, *, status: int = 401) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
