@@ -7,8 +7,9 @@
         NotRunningError  no daemon runs on this database           -> exit 3
       UpstreamError    no answer from the provider                 -> 502 or 504 to a client
       RefusedError     the gateway will not serve a request        -> 4xx or 503 to a client
+        AuthError        it brings no gateway key that works       -> 401 to a client
 
-`cli/main.py` maps them to exit codes; `gateway/errors.py` maps the last to wire errors.
+`cli/main.py` maps them to exit codes; `gateway/errors.py` maps the last three to wire errors.
 A message says what happened, why, and what to try; it never holds a secret.
 """
 
@@ -52,7 +53,7 @@ class RefusedError(AigwError):
     """
 
     def __init__(
-        self, status: int, code: str, message: str, *, retry_after: int | None = None
+        self, status: int, code: str, message: str, *, retry_after: float | None = None
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -60,10 +61,23 @@ class RefusedError(AigwError):
         self.retry_after = retry_after
 
 
-class UpstreamError(AigwError):
-    """The provider gave no answer: `status` is what the client gets (502 or 504)."""
+class AuthError(RefusedError):
+    """Nobody knows who asks."""
 
-    def __init__(self, status: int, kind: str, message: str) -> None:
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(401, code, message)
+
+
+class UpstreamError(AigwError):
+    """The provider gave no answer: `status` is what the client gets (502 or 504).
+
+    `retry_after` is in seconds; None where nobody knows when it would help to try again.
+    """
+
+    def __init__(
+        self, status: int, kind: str, message: str, *, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
+        self.retry_after = retry_after

@@ -182,7 +182,9 @@ def schema() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-@pytest.mark.parametrize("table", ["meta", "interceptions", *CHILD_TABLES, "search"])
+@pytest.mark.parametrize(
+    "table", ["meta", "interceptions", "gateway_keys", *CHILD_TABLES, "search"]
+)
 def test_the_columns_are_those_of_the_schema(table: str, schema: sqlite3.Connection) -> None:
     columns = [row[1] for row in schema.execute(f"PRAGMA table_info({table})")]
     documented = [name for name, _ in _ROW.findall(sections(DOCS / "schema.md")[table])]

@@ -37,11 +37,11 @@ FIELDS: dict[type[msgspec.Struct], list[str]] = {
     InterceptionStart: [
         "interception_id", "started_at", "initiator_id", "provider", "provider_name", "route",
         "model", "client", "api_key_id", "client_session_id", "correlating_tool_call_id",
-        "credential_kind", "credential_hint", "metadata",
+        "credential_kind", "credential_hint", "requested_model", "model_rule", "metadata",
     ],
     InterceptionEnd: [
         "interception_id", "ended_at", "status", "status_code", "error_type", "error_message",
-        "duration_ms", "time_to_first_byte_ms", "streaming",
+        "duration_ms", "time_to_first_byte_ms", "streaming", "attempts", "served_hint",
     ],
     TokenUsage: [
         "interception_id", "created_at", "msg_id", "input_tokens", "output_tokens",

@@ -16,14 +16,18 @@ Answer: TypeAlias = tuple[int, Any]
 """A status and the object of the JSON body."""
 
 
-async def handle(params: Mapping[str, str], reader: aiosqlite.Connection) -> Answer:
-    """A page of interceptions with the count of all that match."""
+async def handle(
+    params: Mapping[str, str], reader: aiosqlite.Connection, owner: str | None, me: str | None
+) -> Answer:
+    """A page of interceptions with the count of all that match. As `parse_query`: `owner`, `me`."""
     try:
-        query = parse_query(params)
+        query = parse_query(params, owner=owner, me=me)
     except BadQuery as error:
         return 400, error.body
     name = query.initiator
-    if name is not None and not await interceptions.initiator_exists(reader, name):
+    # The caller exists, whether or not there are records of theirs yet.
+    known = name is None or (me is not None and name.lower() == me.lower())
+    if not known and not await interceptions.initiator_exists(reader, str(name), owner):
         problem = f'user "{name}" either does not exist, or you are unauthorized to view them'
         return 400, BadQuery(INVALID_SEARCH, "", ("initiator", problem)).body
     page = await interceptions.page(reader, query)
@@ -31,13 +35,16 @@ async def handle(params: Mapping[str, str], reader: aiosqlite.Connection) -> Ans
 
 
 async def handle_names(
-    kind: str, params: Mapping[str, str], reader: aiosqlite.Connection
+    kind: str, params: Mapping[str, str], reader: aiosqlite.Connection, owner: str | None
 ) -> Answer:
-    """The names of a kind (`models`, `clients`, `providers`) that occur, by the beginning in `q`."""
+    """The names of a kind (`models`, `clients`, `providers`) that occur, by the beginning in `q`.
+
+    With an `owner` only those of that initiator's interceptions.
+    """
     try:
         limit, offset = paging(params)
         values = [value for found in search_terms(params.get("q", "")).values() for value in found]
     except BadQuery as error:
         return 400, error.body
     begin = " ".join(values)
-    return 200, await interceptions.distinct(reader, kind, begin, limit, offset)
+    return 200, await interceptions.distinct(reader, kind, begin, limit, offset, owner)

@@ -45,8 +45,13 @@ class BadQuery(Exception):  # noqa: N818 (the request is at fault, not the progr
             self.body["validations"] = [{"field": f, "detail": d} for f, d in validations]
 
 
-def parse_query(params: Mapping[str, str]) -> PageQuery:
+def parse_query(
+    params: Mapping[str, str], *, owner: str | None = None, me: str | None = None
+) -> PageQuery:
     """What the parameters of a list request ask for.
+
+    `owner` is the initiator whose records alone the caller may see; None for everybody's. `me` is
+    the initiator that the caller is; None where nobody has an identity.
 
     Raises:
         BadQuery: they are not understood.
@@ -67,8 +72,8 @@ def parse_query(params: Mapping[str, str]) -> PageQuery:
     found = _search_values(params.get("q", ""))
     if found.get("initiator") == "me":
         # Without identities every record is the local user's own.
-        del found["initiator"]
-    return PageQuery(after_id=after_id, offset=offset, limit=limit, **found)
+        found["initiator"] = me
+    return PageQuery(owner=owner, after_id=after_id, offset=offset, limit=limit, **found)
 
 
 def search_terms(text: str) -> dict[str, list[str]]:

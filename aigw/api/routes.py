@@ -17,8 +17,23 @@ if TYPE_CHECKING:
 PREFIXES = ("/api/v2/aibridge/", "/api/v2/ai-gateway/")
 
 
-async def respond(path: str, query: Mapping[str, str], database: Path) -> tuple[int, bytes] | None:
+def is_read_api(path: str) -> bool:
+    """Whether a path is one of the read API's."""
+    return _name(path) is not None
+
+
+async def respond(
+    path: str,
+    query: Mapping[str, str],
+    database: Path,
+    *,
+    initiator: str | None,
+    me: str | None = None,
+) -> tuple[int, bytes] | None:
     """The status and JSON body for a GET of `path`; None when it is not one of the read API's.
+
+    A caller who is not an admin sees only the records of one `initiator`: their own. None shows
+    everybody's. `me` is what `initiator:me` means for a caller who sees them; None is everybody.
 
     Each call reads with a connection and thread of its own, so a long answer stops nobody.
     """
@@ -28,9 +43,9 @@ async def respond(path: str, query: Mapping[str, str], database: Path) -> tuple[
     try:
         async with reading_async(database) as reader:
             if name == "interceptions":
-                status, body = await handle(query, reader)
+                status, body = await handle(query, reader, initiator, initiator or me)
             else:
-                status, body = await handle_names(name, query, reader)
+                status, body = await handle_names(name, query, reader, initiator)
     except StoreError as error:
         status, body = _failure(name, error)
     return status, msgspec.json.encode(body)

@@ -54,6 +54,11 @@ def complete_interception_id(incomplete: str) -> list[str]:
     )
 
 
+def complete_key(incomplete: str) -> list[str]:
+    """Names of gateway keys."""
+    return _starting(set(_column("SELECT name FROM gateway_keys", ())), incomplete)
+
+
 def complete_record_type(incomplete: str) -> list[str]:
     """The record types."""
     from aigw.records import RecordType
@@ -78,6 +83,7 @@ BY_PARAMETER = {
     "--after-id": complete_interception_id,
     "--record-type": complete_record_type,
     "--status": complete_status,
+    "key": complete_key,
     "id": complete_interception_id,
     "interception_id": complete_interception_id,
 }

@@ -88,13 +88,17 @@ def _facts(found: dict[str, Any]) -> Iterator[str]:
         "session": found["client_session_id"],
         "provider": f"{found['provider_name']} {found['route']}",
         "model": found["model"],
+        "requested model": found["requested_model"],
+        "model rule": found["model_rule"],
         "streaming": {True: "yes", False: "no"}.get(found["streaming"]),
         "credential": credential,
+        "attempts": found["attempts"] if (found["attempts"] or 0) > 1 else None,
+        "served by": found["served_hint"],
         **{str(key): value for key, value in found["metadata"].items()},
     }
     for name, value in facts.items():
         if value not in (None, ""):
-            yield f"{_styled(f'{visible(name):<14}', _DIM)} {visible(str(value))}"
+            yield f"{_styled(f'{visible(name):<15}', _DIM)} {visible(str(value))}"
 
 
 def _section(title: str, time: str, text: str) -> Iterator[str]:

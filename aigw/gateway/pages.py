@@ -59,7 +59,7 @@ class Pages:
         return await self._read(request, path)
 
     async def _read(self, request: web.BaseRequest, path: str) -> web.Response | None:
-        answer = await respond(path, request.query, self._facts.database)
+        answer = await respond(path, request.query, self._facts.database, initiator=None)
         if answer is None:
             return None
         status, body = answer

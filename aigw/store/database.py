@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from aigw.errors import StoreError
+from aigw.store.reader import snapshot
 from aigw.store.schema import migrate, schema_version
 
 OPENING_SECONDS = 5.0
@@ -65,12 +66,12 @@ def open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
 
 def _refuse_foreign(path: Path, connection: sqlite3.Connection) -> None:
     """Keep aigw's tables, and its pruning, out of other programs' databases."""
-    if schema_version(connection) == 0:
+    # One snapshot: another process may be making the tables at this moment.
+    with snapshot(connection):
+        version = schema_version(connection)
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables:
-            raise StoreError(
-                f"{path} is the database of another program. Name another file with --db."
-            )
+    if version == 0 and tables:
+        raise StoreError(f"{path} is the database of another program. Name another file with --db.")
 
 
 def _make_file(path: Path) -> None:

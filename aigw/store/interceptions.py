@@ -40,6 +40,8 @@ _COLUMNS = [
     "client_session_id",
     "credential_kind",
     "credential_hint",
+    "requested_model",
+    "model_rule",
     "metadata",
     "started_at",
     "ended_at",
@@ -50,6 +52,8 @@ _COLUMNS = [
     "duration_ms",
     "time_to_first_byte_ms",
     "streaming",
+    "attempts",
+    "served_hint",
 ]
 
 # What a record's list is called, and the fields of the record that Coder names otherwise.
@@ -67,9 +71,11 @@ _RENAMED = {"msg_id": "provider_response_id"}
 class PageQuery:
     """Which interceptions, and which page of them. Times are inclusive, in microseconds.
 
-    `after_id` is the id that the page before ended with; `offset` counts from the newest.
+    `after_id` is the id that the page before ended with; `offset` counts from the newest. `owner` is
+    the initiator, letter by letter, whose interceptions alone may be seen; None for everybody's.
     """
 
+    owner: str | None = None
     initiator: str | None = None
     provider: str | None = None
     provider_name: str | None = None
@@ -112,9 +118,13 @@ async def page(connection: aiosqlite.Connection, query: PageQuery) -> Page:
     count = f"SELECT count(*) FROM interceptions AS i WHERE {where}"  # noqa: S608 (our own names)
     counted = await _all(connection, count, values)
     if query.after_id is not None:
-        # As with Coder's, an id that is not there has nothing after it.
-        cursor = "(i.started_at, i.id) < (SELECT started_at, id FROM interceptions WHERE id = ?)"
-        where, values = joined([(where, values), (cursor, [query.after_id])])
+        # As with Coder's, an id that is not there, or may not be seen, has nothing after it.
+        seen, owner = _owned("o", query.owner)
+        cursor = (
+            "(i.started_at, i.id) < (SELECT o.started_at, o.id FROM interceptions AS o"  # noqa: S608
+            f" WHERE o.id = ? AND {seen})"
+        )
+        where, values = joined([(where, values), (cursor, [query.after_id, *owner])])
     rows = await _all(
         connection,
         f"SELECT {', '.join(_COLUMNS)} FROM interceptions AS i WHERE {where}"  # noqa: S608
@@ -132,28 +142,47 @@ async def one(connection: aiosqlite.Connection, interception_id: str) -> dict[st
     return found[0] if found else None
 
 
-async def initiator_exists(connection: aiosqlite.Connection, name: str) -> bool:
-    """Whether any interception is of this initiator, upper and lower case being the same."""
-    sql = "SELECT 1 FROM interceptions WHERE initiator_id LIKE ? ESCAPE '\\' LIMIT 1"
-    return bool(await _all(connection, sql, [_literal(name)]))
+async def initiator_exists(
+    connection: aiosqlite.Connection, name: str, owner: str | None = None
+) -> bool:
+    """Whether any interception is of this initiator, upper and lower case being the same.
+
+    With an `owner` only that one's are looked at.
+    """
+    seen, values = _owned("i", owner)
+    sql = (
+        "SELECT 1 FROM interceptions AS i"  # noqa: S608
+        f" WHERE i.initiator_id LIKE ? ESCAPE '\\' AND {seen} LIMIT 1"
+    )
+    return bool(await _all(connection, sql, [_literal(name), *values]))
 
 
 async def distinct(
-    connection: aiosqlite.Connection, kind: str, begin: str, limit: int, offset: int
+    connection: aiosqlite.Connection,
+    kind: str,
+    begin: str,
+    limit: int,
+    offset: int,
+    owner: str | None = None,
 ) -> list[str]:
-    """The models, clients or providers that occur and begin with a text, sorted."""
+    """The models, clients or providers that occur and begin with a text, sorted.
+
+    With an `owner` only those of that initiator's interceptions.
+    """
     column = DISTINCT_COLUMNS[kind]
+    seen, values = _owned("i", owner)
     rows = await _all(
         connection,
-        f"SELECT DISTINCT {column} FROM interceptions"  # noqa: S608
-        f" WHERE {column} != '' AND {column} LIKE ? ESCAPE '\\' ORDER BY {column} LIMIT ? OFFSET ?",
-        [_literal(begin) + "%", limit, offset],
+        f"SELECT DISTINCT {column} FROM interceptions AS i"  # noqa: S608
+        f" WHERE {column} != '' AND {column} LIKE ? ESCAPE '\\' AND {seen}"
+        f" ORDER BY {column} LIMIT ? OFFSET ?",
+        [_literal(begin) + "%", *values, limit, offset],
     )
     return [row[0] for row in rows]
 
 
 def _matching(query: PageQuery) -> Condition:
-    found: list[Condition] = [("1", [])]
+    found: list[Condition] = [_owned("i", query.owner)]
     for column, wanted in (
         ("i.initiator_id", query.initiator),
         ("i.provider", query.provider),
@@ -169,6 +198,11 @@ def _matching(query: PageQuery) -> Condition:
     if query.started_before is not None:
         found.append(("i.started_at <= ?", [query.started_before]))
     return joined(found)
+
+
+def _owned(alias: str, owner: str | None) -> Condition:
+    """The condition that an interception may be seen by its owner; always true without one."""
+    return ("1", []) if owner is None else (f"{alias}.initiator_id = ?", [owner])
 
 
 def _literal(name: str) -> str:
@@ -211,6 +245,8 @@ def _interception(row: dict[str, Any]) -> dict[str, Any]:
         "provider_name": row["provider_name"],
         "route": row["route"],
         "model": row["model"],
+        "requested_model": row["requested_model"],
+        "model_rule": row["model_rule"],
         "client": row["client"] or None,
         "client_session_id": row["client_session_id"],
         "credential_kind": row["credential_kind"],
@@ -225,6 +261,8 @@ def _interception(row: dict[str, Any]) -> dict[str, Any]:
         "duration_ms": row["duration_ms"],
         "time_to_first_byte_ms": row["time_to_first_byte_ms"],
         "streaming": None if row["streaming"] is None else bool(row["streaming"]),
+        "attempts": None if row["ended_at"] is None else row["attempts"],
+        "served_hint": row["served_hint"],
         **{name: [] for name in _LISTS.values()},
     }
 

@@ -33,10 +33,13 @@ def database_uri(path: Path, *, immutable: bool = False) -> str:
     return f"{path.absolute().as_uri()}?{'immutable=1' if immutable else 'mode=ro'}"
 
 
-def open_reader(path: Path, *, shared: bool = False) -> sqlite3.Connection:
+def open_reader(
+    path: Path, *, shared: bool = False, patience: float = BUSY_SECONDS
+) -> sqlite3.Connection:
     """A read-only connection in autocommit mode to a database of the current schema.
 
-    Only a `shared` one may be used by another thread than this one.
+    Only a `shared` one may be used by another thread than this one. It waits `patience` seconds
+    for a lock, on opening and later.
 
     Raises:
         NoDatabase: the file is missing or still empty.
@@ -50,7 +53,7 @@ def open_reader(path: Path, *, shared: bool = False) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"cannot open {path}: it is not a file.")
     with translated(path):
-        connection = _connect(path, shared=shared)
+        connection = _connect(path, shared, patience)
         try:
             _check(path, connection)
         except BaseException:
@@ -87,8 +90,8 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(_explanation(path, error)) from error
 
 
-def _connect(path: Path, *, shared: bool) -> sqlite3.Connection:
-    connection = _opened(database_uri(path), shared=shared)
+def _connect(path: Path, shared: bool, patience: float) -> sqlite3.Connection:
+    connection = _opened(database_uri(path), shared, patience)
     try:
         schema_version(connection)
     except sqlite3.OperationalError:
@@ -97,15 +100,15 @@ def _connect(path: Path, *, shared: bool) -> sqlite3.Connection:
         # Without a write-ahead log nothing is missing, and nobody can be writing.
         if path.with_name(path.name + "-wal").exists():
             raise
-        connection = _opened(database_uri(path, immutable=True), shared=shared)
+        connection = _opened(database_uri(path, immutable=True), shared, patience)
     return connection
 
 
-def _opened(uri: str, *, shared: bool) -> sqlite3.Connection:
+def _opened(uri: str, shared: bool, patience: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri,
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=patience,
         isolation_level=None,
         check_same_thread=not shared,
     )

@@ -15,6 +15,7 @@ edited after a release: a change is a new one at the end. docs/schema.md explain
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 from aigw.errors import StoreError
 
@@ -216,14 +217,32 @@ def check_version(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database to the current schema. The caller's process holds the daemon lock.
+    """Bring the database to the current schema. Two processes may do so at once: one waits.
 
     Raises:
         StoreError: the database is newer than this program.
     """
     check_version(connection)
-    for version in range(schema_version(connection), SCHEMA_VERSION):
-        # executescript commits what is open first, so BEGIN is part of the script itself.
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{MIGRATIONS[version]}\nPRAGMA user_version = {version + 1};\nCOMMIT;"
-        )
+    while (version := schema_version(connection)) < SCHEMA_VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have been first while this one waited for its turn.
+            if schema_version(connection) == version:
+                for statement in _statements(MIGRATIONS[version]):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    # Not executescript: it commits what is open first, and the check above must be inside.
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aigw.api.routes import respond
-from tests.store.rows import DAY, NOON, Store, new_store
+from aigw.api.routes import is_read_api, respond
+from tests.store.rows import DAY, NOON, Store, end, new_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield made
 
 
-async def get(store: Store, name: str, **params: str) -> tuple[int, Any]:
-    answer = await respond(f"/api/v2/aibridge/{name}", params, store.path)
+async def get(
+    store: Store, name: str, *, initiator: str | None = None, me: str | None = None, **params: str
+) -> tuple[int, Any]:
+    path = f"/api/v2/aibridge/{name}"
+    answer = await respond(path, params, store.path, initiator=initiator, me=me)
     assert answer is not None
     return answer[0], json.loads(answer[1])
 
@@ -137,6 +140,61 @@ async def test_names(store: Store) -> None:
     assert await get(store, "providers") == (200, ["anthropic"])
 
 
+async def test_a_caller_sees_their_own_only(store: Store) -> None:
+    own = [store.whole(NOON + n, initiator_id="Ann", model="m-ann") for n in range(2)][::-1]
+    other = store.whole(NOON + 9, initiator_id="ann", model="m-other", client="Codex")
+    status, body = await get(store, "interceptions", initiator="Ann")
+    assert (status, body["count"]) == (200, 2)
+    assert [item["id"] for item in body["results"]] == own
+    for query in ("initiator:me", "initiator:ann", "model:m-ann"):
+        _, body = await get(store, "interceptions", initiator="Ann", q=query)
+        assert [item["id"] for item in body["results"]] == own
+    _, body = await get(store, "interceptions", initiator="Ann", q="model:m-other")
+    assert body == {"count": 0, "results": []}
+    # Another's id is no place to go on from, nor does it tell when that was.
+    _, body = await get(store, "interceptions", initiator="Ann", after_id=other)
+    assert body == {"count": 2, "results": []}
+    assert await get(store, "models", initiator="Ann") == (200, ["m-ann"])
+    assert await get(store, "clients", initiator="Ann") == (200, ["Claude Code"])
+    assert await get(store, "providers", initiator="nobody") == (200, [])
+
+
+async def test_whether_another_user_exists_is_not_told(store: Store) -> None:
+    store.whole(initiator_id="bob")
+    answers = [
+        await get(store, "interceptions", initiator="ann", q=f"initiator:{name}")
+        for name in ("bob", "nobody")
+    ]
+    assert [status for status, _ in answers] == [400, 400]
+    assert str(answers[0][1]).replace("bob", "nobody") == str(answers[1][1])
+    # One's own name is none of those, even before the first record.
+    status, body = await get(store, "interceptions", initiator="ann", q="initiator:Ann")
+    assert (status, body["count"]) == (200, 0)
+
+
+async def test_an_admin_sees_all_and_is_somebody(store: Store) -> None:
+    own, other = store.whole(NOON, initiator_id="Ann"), store.whole(NOON + 1, initiator_id="bob")
+    _, body = await get(store, "interceptions", me="Ann")
+    assert [item["id"] for item in body["results"]] == [other, own]
+    _, body = await get(store, "interceptions", me="Ann", q="initiator:me")
+    assert [item["id"] for item in body["results"]] == [own]
+    _, body = await get(store, "interceptions", me="nobody-yet", q="initiator:me")
+    assert body["count"] == 0
+
+
+async def test_how_it_was_served(store: Store) -> None:
+    key = store.start(requested_model="haiku", model_rule="bedrock_small_fast_model")
+    _, body = await get(store, "interceptions")
+    found = body["results"][0]
+    assert found["requested_model"] == "haiku"
+    assert found["model_rule"] == "bedrock_small_fast_model"
+    assert (found["attempts"], found["served_hint"]) == (None, None)
+    store.write(end(key, NOON + 1, attempts=2, served_hint="sk-b...2222"))
+    _, body = await get(store, "interceptions")
+    found = body["results"][0]
+    assert (found["attempts"], found["served_hint"]) == (2, "sk-b...2222")
+
+
 async def test_other_paths_and_the_alias(store: Store) -> None:
     for path in (
         "/api/v2/aibridge/openai/v1/models",
@@ -144,8 +202,10 @@ async def test_other_paths_and_the_alias(store: Store) -> None:
         "/interceptions",
         "/api/v2/aibridge/interceptions/x",
     ):
-        assert await respond(path, {}, store.path) is None
-    answer = await respond("/api/v2/ai-gateway/interceptions", {}, store.path)
+        assert await respond(path, {}, store.path, initiator=None) is None
+        assert not is_read_api(path)
+    assert is_read_api("/api/v2/ai-gateway/models")
+    answer = await respond("/api/v2/ai-gateway/interceptions", {}, store.path, initiator=None)
     assert answer is not None
     assert answer[0] == 200
 
@@ -159,7 +219,9 @@ async def test_broken_store_is_500(store: Store) -> None:
 
 
 def test_missing_store_is_500(tmp_path: Path) -> None:
-    answer = asyncio.run(respond("/api/v2/aibridge/models", {}, tmp_path / "none.db"))
+    answer = asyncio.run(
+        respond("/api/v2/aibridge/models", {}, tmp_path / "none.db", initiator=None)
+    )
     assert answer is not None
     assert answer[0] == 500
     assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,20 @@ def test_everything_is_there(store: Store, command: Command) -> None:
         assert part in text
 
 
+def test_how_it_was_served(store: Store, command: Command) -> None:
+    key = store.start(requested_model="haiku", model_rule="small model")
+    store.write(end(key, NOON, attempts=2, served_hint="sk-b...2222"))
+    lines = [" ".join(line.split()) for line in command.lines("show", key)]
+    for line in (
+        "requested model haiku", "model rule small model", "attempts 2", "served by sk-b...2222",
+    ):  # fmt: skip
+        assert line in lines
+    # What is as usual is not worth a line.
+    usual = "\n".join(command.lines("show", store.whole()))
+    for word in ("requested", "rule", "attempts", "served"):
+        assert word not in usual
+
+
 def test_json(store: Store, command: Command) -> None:
     key = store.whole()
     found = command.json("show", key, "--json")

@@ -20,11 +20,12 @@ JsonObject = dict[str, Any]
 
 _START = (
     "started_at initiator_id provider provider_name route model client api_key_id "
-    "client_session_id correlating_tool_call_id credential_kind credential_hint metadata"
+    "client_session_id correlating_tool_call_id credential_kind credential_hint "
+    "requested_model model_rule metadata"
 )
 _END = (
     "ended_at status status_code error_type error_message duration_ms "
-    "time_to_first_byte_ms streaming"
+    "time_to_first_byte_ms streaming attempts served_hint"
 )
 _CHILDREN = {
     "token_usages": (
