@@ -30,9 +30,6 @@ TOKEN_HEADERS: Final = (BYOK_HEADER, "Authorization", "X-Api-Key", "api-key", "X
 CREDENTIAL_HEADERS: Final = (*TOKEN_HEADERS, SESSION_HEADER)
 """All headers that may hold a credential, the gateway's or a provider's."""
 
-CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="aigw"'}
-"""Goes with each 401 (RFC 9110 section 15.5.2)."""
-
 LOCAL_USER: Final = "local"
 """The initiator in open mode."""
 

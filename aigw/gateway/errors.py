@@ -7,9 +7,12 @@ clients find an error's class in a header.
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 from aiohttp import web
 
+from aigw.errors import RefusedError
 from aigw.providers.provider import ErrorShape
 
 _ANTHROPIC_TYPES = {
@@ -69,16 +72,34 @@ def error_response(
     code: str,
     message: str,
     headers: dict[str, str] | None = None,
+    *,
+    retry_after: float | None = None,
 ) -> web.Response:
     """An answer of the gateway itself. Status, code and message as in `error_body`."""
+    headers = dict(headers or {})
     if shape is ErrorShape.AWS:
-        headers = {_AWS_TYPE_HEADER: _aws_type(status), **(headers or {})}
+        headers[_AWS_TYPE_HEADER] = _aws_type(status)
+    if retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
     return web.Response(
         status=status,
         body=error_body(shape, status, code, message),
         content_type="application/json",
         headers=headers,
     )
+
+
+def refused(shape: ErrorShape, error: RefusedError) -> web.Response:
+    """The answer to a request that the gateway will not serve."""
+    challenge = _CHALLENGE if error.status == _UNAUTHORIZED else None
+    return error_response(
+        shape, error.status, error.code, str(error), challenge, retry_after=error.retry_after
+    )
+
+
+_UNAUTHORIZED = 401
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="aigw"'}
+"""Goes with each 401 (RFC 9110 section 15.5.2)."""
 
 
 def _aws_type(status: int) -> str:

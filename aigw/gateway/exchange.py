@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import aiohttp
 from aiohttp import web
@@ -20,7 +19,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from aigw.errors import StoreError, UpstreamError
 from aigw.gateway.answer import Answer
-from aigw.gateway.dispatch import Dispatch
+from aigw.gateway.asking import Asking
+from aigw.gateway.breaker import FAILURE_STATUSES, Pass
 from aigw.gateway.dump import Dump
 from aigw.gateway.edits import ChatUsageEdit
 from aigw.gateway.errors import error_response
@@ -41,24 +41,7 @@ _log = logging.getLogger("aigw.gateway")
 
 _NO_BODY = frozenset({204, 304})
 
-OVERLOADED = frozenset({503, 504, 529})
-"""Statuses by which a provider says that it should be left alone for a while. 429 is not one: it is
-about one key, which another may stand in for (coder/coder#24701)."""
-
 _GATEWAY_FAILED = Outcome(Status.FAILED, "gateway_error", "the gateway failed; see its log")
-
-
-class Passing(Protocol):
-    """The circuit breaker's leave to ask; told once how it went."""
-
-    def succeeded(self, now: float) -> None:
-        """The provider answered."""
-
-    def failed(self, now: float) -> None:
-        """It was overloaded, broke off, or could not be reached."""
-
-    def abandoned(self, now: float) -> None:
-        """Nobody knows: the client left, or the gateway failed."""
 
 
 class ClientGoneError(Exception):
@@ -90,7 +73,7 @@ class Exchange:
     """Carries one interception from its committed start to its end.
 
     Args:
-        dispatch: sends the request, with one credential after another where that is needed.
+        asking: sends the request, with one credential after another where that is needed.
         streaming: whether the client asked for a stream (recorded).
         arrived: when the request arrived, on the monotonic clock.
         edit: the edit that was applied to the request, to be undone on the answer.
@@ -103,7 +86,7 @@ class Exchange:
         "_answer",
         "_api",
         "_arrived",
-        "_dispatch",
+        "_asking",
         "_dump",
         "_edit",
         "_first_byte",
@@ -123,21 +106,22 @@ class Exchange:
         self,
         request: web.BaseRequest,
         interception: Interception,
-        dispatch: Dispatch,
+        asking: Asking,
+        upstream: Upstream,
         api: Api,
         shape: ErrorShape,
         *,
         streaming: bool,
         arrived: float,
-        passing: Passing,
+        passing: Pass,
         edit: ChatUsageEdit | None = None,
         translation: Translation | None = None,
         dump: Dump | None = None,
     ) -> None:
         self._request = request
         self._interception = interception
-        self._dispatch = dispatch
-        self._upstream = dispatch.upstream
+        self._asking = asking
+        self._upstream = upstream
         self._api = api
         self._shape = shape
         self._streaming = streaming
@@ -157,12 +141,12 @@ class Exchange:
         response: UpstreamAnswer | None = None
         report = self._passing.abandoned
         try:
-            response = await self._dispatch.send(call, self._dump)
+            response = await self._asking.send(call, self._dump)
             relayed = await self._relay(response)
             report = self._passing.failed if self._is_failure else self._passing.succeeded
             return relayed
         except UpstreamError as error:
-            if self._dispatch.attempts:
+            if self._asking.attempts:
                 report = self._passing.failed
             return await self._refused(error)
         except StoreError as error:
@@ -206,7 +190,9 @@ class Exchange:
 
     async def _relay(self, upstream: UpstreamAnswer) -> web.StreamResponse:
         self._status = upstream.status
-        self._is_failure = upstream.status in OVERLOADED
+        self._is_failure = upstream.status in FAILURE_STATUSES
+        if not self._is_failure:
+            self._passing.answered(time.monotonic())
         headers: CIMultiDict[str] | CIMultiDictProxy[str] = upstream.headers
         if self._translation is not None:
             headers = self._translation.begin(upstream.status, CIMultiDict(headers))
@@ -258,7 +244,7 @@ class Exchange:
     ) -> web.StreamResponse:
         """Relay an answer that came in one piece with its head (or has no body at all)."""
         body = await upstream.content.read()
-        if self._dump is not None:
+        if self._dump is not None and not self._asking.is_dumped:
             self._dump.data(body)
         if self._translation is not None:
             body = self._translation.feed(body) + self._translation.finish()
@@ -281,13 +267,13 @@ class Exchange:
         clock = asyncio.get_running_loop().time
         readany = upstream.content.readany
         feed, write, is_text = flow.answer.feed, flow.response.write, flow.is_text
-        dump = self._dump.data if self._dump is not None else None
+        keep = self._dump.data if self._dump and not self._asking.is_dumped else None
         translate = self._translation.feed if self._translation is not None else None
         watch.since = clock()
         while chunk := await readany():
             watch.since = None
-            if dump is not None:
-                dump(chunk)
+            if keep is not None:
+                keep(chunk)
             if translate is not None:
                 chunk = translate(chunk)  # noqa: PLW2901 (from here on it is the client's)
             facts = feed(chunk)
@@ -382,15 +368,15 @@ class Exchange:
         if first is None and self._started:
             # The first bytes are the last ones, and wait for this very ending.
             first = elapsed
-        dispatch = self._dispatch
+        asking = self._asking
         return Ending(
             outcome,
             self._status,
             elapsed,
             first,
             self._streaming,
-            dispatch.attempts,
-            dispatch.served_hint,
+            asking.attempts,
+            asking.served_hint,
         )
 
     def _elapsed(self) -> int:

@@ -8,9 +8,10 @@ import logging
 import aiohttp
 from aiohttp import web
 
-from aigw.errors import RefusedError, UpstreamError
+from aigw.errors import UpstreamError
 from aigw.gateway.admitted import Admitted
-from aigw.gateway.body import BodyTooLargeError, read_body
+from aigw.gateway.asking import Asking
+from aigw.gateway.body import BodyTooLargeError, read_body, readable_copy
 from aigw.gateway.credentials import remove_credentials
 from aigw.gateway.dispatch import Dispatch
 from aigw.gateway.dump import Dump, Dumper
@@ -21,9 +22,17 @@ from aigw.gateway.idle import IdleWatch
 from aigw.gateway.relay import too_large
 from aigw.gateway.response import RelayedResponse, cut
 from aigw.gateway.upstream import Upstream
+from aigw.providers.bedrock import Bedrock
+from aigw.providers.bedrock_answers import LocalAnswer
 from aigw.providers.call import Call
+from aigw.wire.apis import Api, read_request
 
 _log = logging.getLogger("aigw.gateway")
+
+COUNT_TOKENS = "/v1/messages/count_tokens"
+
+COUNT_LIMIT = 64 * 1024
+"""Bytes of Bedrock's answer to a count of tokens: a number, or an error of some lines."""
 
 
 class PassThrough:
@@ -31,12 +40,16 @@ class PassThrough:
 
     def __init__(self, upstream: Upstream, body_limit: int, dumper: Dumper | None = None) -> None:
         self._upstream = upstream
+        self._dispatch = Dispatch(upstream)
         self._body_limit = body_limit
         self._dumper = dumper
 
     async def serve(self, admitted: Admitted) -> web.StreamResponse:
         """Relay one request, whatever its method, and the answer as it comes."""
         request, provider, target = admitted.request, admitted.provider, admitted.target
+        bedrock = provider.bedrock
+        if bedrock is not None and (local := bedrock.local_answer(target.path)) is not None:
+            return _json(local)
         try:
             body = await read_body(request, self._body_limit)
         except BodyTooLargeError:
@@ -45,20 +58,45 @@ class PassThrough:
             remove_credentials(provider, admitted.headers)
         url = provider.base_url + target.path + admitted.query
         call = Call(request.method, url, admitted.headers, body)
+        if bedrock is not None and target.pattern == COUNT_TOKENS:
+            return await self._count(admitted, bedrock, call)
+        if bedrock is not None:
+            call.url = target.path + admitted.query
+            call = bedrock.resign(call)
         for name, value in provider.headers.items():
             call.headers[name] = value
         return await self._send(admitted, call)
 
-    async def _send(self, admitted: Admitted, call: Call) -> web.StreamResponse:
+    async def _count(self, admitted: Admitted, bedrock: Bedrock, call: Call) -> web.StreamResponse:
+        """Have Bedrock count tokens for a client of Anthropic's API."""
+        encoding = call.headers.get("Content-Encoding", "")
+        plain = await readable_copy(call.body, encoding, self._body_limit)
+        model = read_request(Api.MESSAGES, plain).model
+        query = admitted.query.removeprefix("?")
+        try:
+            asked = bedrock.translate_count(plain, call.headers, model, query).call()
+        except ValueError as error:
+            return error_response(admitted.target.shape, 400, "invalid_body", str(error))
+        for name, value in admitted.provider.headers.items():
+            asked.headers[name] = value
+        return await self._send(admitted, asked, bedrock)
+
+    async def _send(
+        self, admitted: Admitted, call: Call, counting: Bedrock | None = None
+    ) -> web.StreamResponse:
         shape = admitted.target.shape
         dump = None
         if self._dumper is not None:
             dump = self._dumper.begin(admitted.provider.name, "", None, admitted.target.path)
         answer: UpstreamAnswer | None = None
         try:
-            dispatch = Dispatch(self._upstream, admitted.provider, central=admitted.central)
-            answer = await dispatch.send(call, dump)
-            return await _relay(admitted.request, answer, self._upstream, dump)
+            asking = Asking(self._dispatch, admitted.provider, central=admitted.central)
+            answer = await asking.send(call, dump)
+            rest = None if asking.is_dumped else dump
+            if counting is not None:
+                body = await _whole(answer, rest)
+                return _json(counting.count_answer(answer.status, body))
+            return await self._relay(admitted.request, answer, rest)
         except UpstreamError as error:
             if dump is not None:
                 dump.failed(str(error))
@@ -74,30 +112,50 @@ class PassThrough:
             if answer is not None:
                 answer.close()
 
-
-async def _relay(
-    request: web.BaseRequest, answer: UpstreamAnswer, upstream: Upstream, dump: Dump | None
-) -> web.StreamResponse:
-    response = RelayedResponse(answer.status, answer.reason, response_headers(answer.headers))
-    await response.prepare(request)
-    clock = asyncio.get_running_loop().time
-    with IdleWatch(upstream.idle_timeout, answer.close) as watch:
-        while True:
-            watch.since = clock()
-            try:
-                chunk = await answer.content.readany()
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                failure = upstream.broken(answer, error, stalled=watch.expired)
-                _log.warning("%s", failure)
+    async def _relay(
+        self, request: web.BaseRequest, answer: UpstreamAnswer, dump: Dump | None
+    ) -> web.StreamResponse:
+        response = RelayedResponse(answer.status, answer.reason, response_headers(answer.headers))
+        await response.prepare(request)
+        clock = asyncio.get_running_loop().time
+        with IdleWatch(self._upstream.idle_timeout, answer.close) as watch:
+            while True:
+                watch.since = clock()
+                try:
+                    chunk = await answer.content.readany()
+                except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    failure = self._upstream.broken(answer, error, stalled=watch.expired)
+                    _log.warning("%s", failure)
+                    if dump is not None:
+                        dump.failed(str(failure))
+                    cut(request)
+                    return response
+                if not chunk:
+                    break
+                watch.since = None
                 if dump is not None:
-                    dump.failed(str(failure))
-                cut(request)
-                return response
-            if not chunk:
-                break
-            watch.since = None
-            if dump is not None:
-                dump.data(chunk)
-            await response.write(chunk)
-    await response.write_eof()
-    return response
+                    dump.data(chunk)
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+async def _whole(answer: UpstreamAnswer, dump: Dump | None) -> bytes:
+    """A short answer's body.
+
+    Raises:
+        UpstreamError: it broke off.
+    """
+    body = b""
+    try:
+        while len(body) < COUNT_LIMIT and (chunk := await answer.content.readany()):
+            body += chunk
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Upstream.broken(answer, error, stalled=False) from error
+    if dump is not None:
+        dump.data(body)
+    return body
+
+
+def _json(answer: LocalAnswer) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body, content_type="application/json")

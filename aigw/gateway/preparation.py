@@ -14,11 +14,11 @@ from aigw.gateway.credentials import remove_credentials
 from aigw.gateway.edits import ChatUsageEdit
 from aigw.providers.bedrock import Bedrock
 from aigw.providers.call import Call, Translation
-from aigw.providers.model_rules import ModelRefusedError
+from aigw.providers.model_rules import ModelRefusedError, names_one_model
 from aigw.wire.apis import Api
 from aigw.wire.bedrock_sse import MessagesTranslation
 from aigw.wire.facts import RequestFacts
-from aigw.wire.object_edit import names_model_once, set_model
+from aigw.wire.object_edit import set_model
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ async def _choose(admitted: Admitted, requested: str, plain: bytes) -> tuple[str
     rules, key = admitted.provider.rules, admitted.caller.key
     if rules is None and (key is None or not key.models):
         return requested, None
-    if not admitted.target.model and not await read_aside(names_model_once, plain):
+    if not admitted.target.model and not await read_aside(names_one_model, plain):
         # Which of them counts depends on the provider's parser: a rule could be slipped past.
         raise RefusedError(400, "ambiguous_model", "the request names its model more than once")
     check_model(admitted.caller, requested)
@@ -77,7 +77,7 @@ async def _choose(admitted: Admitted, requested: str, plain: bytes) -> tuple[str
     try:
         choice = rules.choose(requested)
     except ModelRefusedError as error:
-        raise RefusedError(404, "model_not_allowed", str(error)) from error
+        raise RefusedError(error.status, error.kind, str(error)) from error
     return choice.model, choice.rule
 
 

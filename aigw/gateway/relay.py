@@ -10,11 +10,12 @@ from aiohttp import web
 from aigw.clients.detection import detect
 from aigw.errors import RefusedError, StoreError
 from aigw.gateway.admitted import Admitted
+from aigw.gateway.asking import Asking
 from aigw.gateway.body import BodyTooLargeError, read_aside, read_body, readable_copy
 from aigw.gateway.breaker import Breakers, Rejection, rejection_response
 from aigw.gateway.credentials import recorded
 from aigw.gateway.dispatch import Dispatch
-from aigw.gateway.dump import Dumper
+from aigw.gateway.dump import Dump, Dumper
 from aigw.gateway.errors import error_response, refused
 from aigw.gateway.exchange import Exchange
 from aigw.gateway.preparation import Prepared, prepare
@@ -22,7 +23,7 @@ from aigw.gateway.upstream import Upstream
 from aigw.providers.provider import Provider, Target
 from aigw.recorder import Ending, Interception, Recorder
 from aigw.records import InterceptionStart, Status
-from aigw.wire.apis import read_request
+from aigw.wire.apis import Api, read_request
 from aigw.wire.facts import Outcome, RequestFacts
 
 MODEL_CHARACTERS = 512
@@ -52,6 +53,7 @@ class Relay:
     ) -> None:
         self._recorder = recorder
         self._upstream = upstream
+        self._dispatch = Dispatch(upstream)
         self._body_limit = body_limit
         self._breakers = breakers
         self._dumper = dumper
@@ -59,14 +61,15 @@ class Relay:
     async def serve(self, admitted: Admitted) -> web.StreamResponse:
         """Relay one request and record it."""
         arrived = time.monotonic()
-        request, shape = admitted.request, admitted.target.shape
+        request, shape, api = admitted.request, admitted.target.shape, admitted.target.api
+        assert api is not None, "only intercepted routes are served here"
         try:
             body = await read_body(request, self._body_limit)
         except BodyTooLargeError:
             return too_large(admitted.target, self._body_limit)
         encoding = request.headers.get("Content-Encoding", "")
         plain = await readable_copy(body, encoding, self._body_limit)
-        facts = await _read(admitted.target, plain)
+        facts = await _read(api, admitted.target, plain)
         # Before the start: from there on nothing may be awaited that a cancellation could lose.
         try:
             prepared = await prepare(admitted, facts, body, plain)
@@ -76,11 +79,11 @@ class Relay:
             admitted.provider.name, admitted.target.route, prepared.model, arrived
         )
         if isinstance(passing, Rejection):
-            answer = rejection_response(shape, passing)
+            answer = rejection_response(shape, passing.remaining)
             return await self._decline(admitted, facts, prepared, CIRCUIT_OPEN, answer, arrived)
-        dispatch = Dispatch(self._upstream, admitted.provider, central=admitted.central)
+        asking = Asking(self._dispatch, admitted.provider, central=admitted.central)
         try:
-            interception = await self._start(admitted, facts, prepared, dispatch.first_hint)
+            interception = await self._start(admitted, facts, prepared, asking.first_hint)
         except BaseException as error:
             passing.abandoned(time.monotonic())
             if isinstance(error, StoreError):
@@ -89,8 +92,9 @@ class Relay:
         exchange = Exchange(
             request,
             interception,
-            dispatch,
-            admitted.target.api,
+            asking,
+            self._upstream,
+            api,
             shape,
             streaming=facts.streaming,
             arrived=arrived,
@@ -171,10 +175,9 @@ class Relay:
         )
 
 
-async def _read(target: Target, plain: bytes) -> RequestFacts:
+async def _read(api: Api, target: Target, plain: bytes) -> RequestFacts:
     """What a request says; Bedrock's own API has the model and the kind of answer in the path."""
-    assert target.api is not None
-    facts = await read_aside(partial(read_request, target.api), plain)
+    facts = await read_aside(partial(read_request, api), plain)
     if target.model:
         facts.model = target.model
         facts.streaming = target.pattern.endswith("stream")

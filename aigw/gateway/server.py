@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import Protocol
 
 from aiohttp import web
 
-from aigw.errors import RefusedError
+from aigw.errors import AuthError, RefusedError
 from aigw.gateway.admission import check_provider, uses_central
 from aigw.gateway.admitted import Admitted
-from aigw.gateway.auth import Caller, authenticate, strip_gateway_credentials
+from aigw.gateway.auth import Caller, authenticate, strip_gateway_credentials, strip_query
 from aigw.gateway.configuration import Configuration
 from aigw.gateway.errors import error_response, refused
 from aigw.gateway.headers import request_headers
 from aigw.gateway.limits import Limits
 from aigw.gateway.origin import refusal
+from aigw.gateway.pages import Viewer
 from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
 from aigw.providers.provider import ErrorShape, Provider, Target, find_target
-from aigw.store.keys import KeyRing
+from aigw.store.key_ring import KeyRing
 from aigw.telemetry.metrics import Metrics
 
 _log = logging.getLogger("aigw.gateway")
@@ -33,7 +35,7 @@ class LocalPages(Protocol):
     """The gateway's own pages: health, status, the read API."""
 
     async def respond(
-        self, request: web.BaseRequest, path: str, caller: Caller | RefusedError
+        self, request: web.BaseRequest, path: str, viewer: Viewer | None
     ) -> web.StreamResponse | None:
         """The answer for a path, or None where there is no such page."""
 
@@ -91,12 +93,11 @@ class Server:
     async def _local(
         self, request: web.BaseRequest, path: str, shape: ErrorShape
     ) -> web.StreamResponse:
-        caller: Caller | RefusedError
-        try:
-            caller = authenticate(request.headers, self._keys)
-        except RefusedError as error:
-            caller = error
-        response = await self._pages.respond(request, path, caller)
+        viewer = None
+        with contextlib.suppress(AuthError):
+            caller = authenticate(request.headers, self._keys, read_api=True)
+            viewer = Viewer(None if caller.is_admin else caller.initiator_id, caller.is_admin)
+        response = await self._pages.respond(request, path, viewer)
         return response if response is not None else _not_supported(request, path, shape)
 
     async def _serve(
@@ -122,14 +123,13 @@ class Server:
         headers = request_headers(request.headers)
         strip_gateway_credentials(headers, caller)
         central = uses_central(provider, caller, headers, allow_byok=configuration.allow_byok)
-        configuration.actor_headers.remove_from(headers)
-        admitted = Admitted(request, provider, target, caller, query, headers, central)
-        who = caller.api_key_id or request.remote or ""
-        refused_for = self._limits.admit(
-            who, caller.rate_limit, caller.max_concurrency, time.monotonic()
+        told = target.api is not None and provider.type.family != "copilot"
+        actor = configuration.actor if told else configuration.actor_removal
+        actor.apply(headers, caller.initiator_id, caller.username, caller.email)
+        admitted = Admitted(
+            request, provider, target, caller, strip_query(query), headers, central
         )
-        if refused_for is not None:
-            raise refused_for
+        who = self._within_limits(request, caller)
         try:
             if target.api is None:
                 self._metrics.passed_through(provider.name, target.pattern, request.method)
@@ -139,6 +139,26 @@ class Server:
             return await self._relay.serve(admitted)
         finally:
             self._limits.release(who)
+
+
+    def _within_limits(self, request: web.BaseRequest, caller: Caller) -> str:
+        """Count the request against the limits; whose it is, for giving its place back.
+
+        Raises:
+            RefusedError: it is one too many.
+        """
+        key = caller.key
+        who = key.id if key is not None else request.remote or ""
+        over = self._limits.admit(
+            who,
+            key.rate_limit if key is not None else None,
+            key.max_concurrency if key is not None else None,
+            time.monotonic(),
+        )
+        if over is not None:
+            self._metrics.limits.rejected(over.limit)
+            raise RefusedError(over.status, over.code, over.message, retry_after=over.retry_after)
+        return who
 
 
 def _provider(configuration: Configuration, path: str) -> tuple[Provider | None, str]:

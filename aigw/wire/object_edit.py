@@ -50,19 +50,6 @@ def edit_object(
     return head + kept + body[last:]
 
 
-def names_model_once(body: bytes) -> bool:
-    """Whether no parser could find another `model` in the object than any other parser does.
-
-    Of duplicate names some take the first and some the last (RFC 8259, section 4). True also for
-    what is no JSON object, which names none.
-    """
-    if body.count(b'"model"') <= 1 and b"\\u00" not in body:
-        return True
-    start = len(body) - len(body.lstrip(_SPACE))
-    found = _members(body, start) if body[start : start + 1] == b"{" else None
-    return found is None or sum(member.key == "model" for member in found) <= 1
-
-
 def set_model(body: bytes, model: str) -> bytes | None:
     """The object with this `model`; None when the body is no JSON object."""
     return edit_object(body, set={"model": json.dumps(model).encode()})
