@@ -8,8 +8,10 @@ from typing import Protocol
 
 from aiohttp import web
 
+from aigw.gateway.configuration import Configuration
 from aigw.gateway.errors import error_response
 from aigw.gateway.origin import refusal
+from aigw.gateway.pages import LOCAL, Viewer
 from aigw.gateway.passthrough import pass_through
 from aigw.gateway.relay import Relay
 from aigw.gateway.upstream import Upstream
@@ -25,7 +27,9 @@ PREFIXES = ("/api/v2/aibridge/", "/api/v2/ai-gateway/", "/")
 class LocalPages(Protocol):
     """The gateway's own pages: health, status, the read API."""
 
-    async def respond(self, request: web.BaseRequest, path: str) -> web.StreamResponse | None:
+    async def respond(
+        self, request: web.BaseRequest, path: str, viewer: Viewer | None
+    ) -> web.StreamResponse | None:
         """The answer for a path, or None where there is no such page."""
 
 
@@ -47,6 +51,10 @@ class Server:
         self._body_limit = body_limit
         self._pages = pages
         self._metrics = metrics
+
+    def use(self, configuration: Configuration) -> None:
+        """Serve requests that begin from now on by another configuration."""
+        self._providers = configuration.providers
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; whatever goes wrong inside becomes a 500 in the API's own shape."""
@@ -83,7 +91,7 @@ class Server:
     async def _local(
         self, request: web.BaseRequest, path: str, shape: ErrorShape
     ) -> web.StreamResponse:
-        response = await self._pages.respond(request, path)
+        response = await self._pages.respond(request, path, LOCAL)
         return response if response is not None else _not_supported(request, path, shape)
 
     async def _serve(

@@ -84,7 +84,7 @@ def test_running(store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
         assert lines[0] == f"running at {address}"
         assert "in flight      3" in lines
         assert "last error     2026-01-01T12:00:01Z disk full" in lines
-        assert "providers      openai (key: configured\\e[2J)" in lines
+        assert "provider       openai (key: configured\\e[2J)" in lines
         found = command.json("status", "--json")
         assert found["running"] is True
         assert found["pid"] == 42

@@ -66,8 +66,9 @@ async def test_not_ready_while_the_store_takes_too_long(
 async def test_status_has_the_documented_fields(running: Gateway) -> None:
     found = await status(running)
     assert list(found) == [
-        "version", "pid", "started_at", "uptime_seconds", "in_flight", "database",
-        "database_bytes", "records_written", "retention", "providers", "last_error",
+        "version", "pid", "started_at", "uptime_seconds", "listening", "tls", "open_mode",
+        "gateway_keys", "in_flight", "database", "database_bytes", "records_written", "retention",
+        "reload", "limits", "breakers", "providers", "last_error",
     ]  # fmt: skip
     assert found["version"] == __version__
     assert found["pid"] == os.getpid()
@@ -81,13 +82,19 @@ async def test_status_has_the_documented_fields(running: Gateway) -> None:
             "name": "openai",
             "type": "openai",
             "base_url": f"{running.simulator.url}/v1",
+            "enabled": True,
+            "status": "ready",
             "key": "client's own",
+            "keys": [],
         },
         {
             "name": "anthropic",
             "type": "anthropic",
             "base_url": running.simulator.url,
+            "enabled": True,
+            "status": "ready",
             "key": "client's own",
+            "keys": [],
         },
     ]
     assert await status(running, "/api/v2/ai-gateway") == found | {

@@ -1,0 +1,93 @@
+"""From what the settings say of a provider to the provider that serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aigw.provider_settings import ProviderSettings
+from aigw.providers.bedrock import Bedrock
+from aigw.providers.call import ApiKey, CentralCredential
+from aigw.providers.key_pool import KeyPool, PoolObserver
+from aigw.providers.model_rules import ModelRules
+from aigw.providers.provider import Provider, ProviderType
+from aigw.providers.types import TYPES
+
+if TYPE_CHECKING:
+    from aigw.settings import Settings
+
+
+def build_provider(
+    settings: ProviderSettings,
+    previous: Provider | None = None,
+    observer: PoolObserver | None = None,
+) -> Provider:
+    """The provider that the settings describe.
+
+    Args:
+        settings: what to build.
+        previous: the provider of this name until now: keys that both have rest on.
+        observer: told of what happens to keys.
+
+    Raises:
+        ConfigError: there are AWS settings that AWS's own library refuses.
+    """
+    kind = type_of(settings)
+    pool = _pool(settings, kind, observer)
+    if pool is not None and previous is not None and previous.pool is not None:
+        pool.adopt(previous.pool)
+    return Provider(
+        type=kind,
+        name=settings.name,
+        base_url=(settings.base_url or kind.base_url).rstrip("/"),
+        pool=pool,
+        headers=settings.headers,
+        rules=_rules(settings),
+        allow_byok=settings.allow_byok,
+        bedrock=Bedrock(settings.bedrock) if settings.bedrock else None,
+    )
+
+
+def type_of(settings: ProviderSettings) -> ProviderType:
+    """How the provider's API is served: whatever has Bedrock settings is served by Bedrock."""
+    return TYPES["bedrock" if settings.bedrock else settings.type]
+
+
+def _pool(
+    settings: ProviderSettings, kind: ProviderType, observer: PoolObserver | None
+) -> KeyPool | None:
+    """The central credentials; None where clients bring their own."""
+    credentials: list[CentralCredential]
+    if settings.bedrock is not None:
+        # AWS's library is large, and only there with the extra: loaded by whom it serves.
+        from aigw.providers.bedrock_signing import aws_credentials  # noqa: PLC0415
+
+        credentials = aws_credentials(settings.bedrock)
+    else:
+        credentials = [ApiKey(key, kind.key_header) for key in settings.keys if key]
+    if not credentials or kind.is_personal:
+        return None
+    cooldown = settings.key_cooldown.total_seconds()
+    return KeyPool(credentials, cooldown, provider=settings.name, observer=observer)
+
+
+def _rules(settings: ProviderSettings) -> ModelRules | None:
+    rules = ModelRules(settings.allow_models, settings.deny_models, settings.model_aliases)
+    return rules if rules != ModelRules() else None
+
+
+def provider_settings_of(settings: Settings) -> tuple[ProviderSettings, ...]:
+    """The two providers of the `openai_*` and `anthropic_*` options."""
+    return (
+        ProviderSettings(
+            type="openai",
+            name="openai",
+            base_url=settings.openai_base_url.rstrip("/"),
+            keys=(settings.openai_key,) if settings.openai_key else (),
+        ),
+        ProviderSettings(
+            type="anthropic",
+            name="anthropic",
+            base_url=settings.anthropic_base_url.rstrip("/"),
+            keys=(settings.anthropic_key,) if settings.anthropic_key else (),
+        ),
+    )
