@@ -75,11 +75,9 @@ def banner(
 def _provider(settings: ProviderSettings, provider: Provider | None) -> str:
     if provider is None:
         return f"{settings.name:<10} disabled"
+    address = provider.base_url
     if provider.bedrock is not None:
-        region = f"Amazon Bedrock, {settings.bedrock.region}" if settings.bedrock else ""
-        address = " ".join(filter(None, (provider.base_url, region)))
-    else:
-        address = provider.base_url
+        address += f", Amazon Bedrock in {provider.bedrock.endpoint.region}"
     return f"{settings.name:<10} {address} ({_keys(provider)})"
 
 

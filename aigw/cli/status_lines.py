@@ -73,7 +73,12 @@ def _provider(provider: dict[str, Any]) -> str:
     keys = _tables(provider.get("keys"))
     said = f"keys: {', '.join(map(_key, keys))}" if keys else f"key: {provider.get('key')}"
     state = provider.get("status", "ready")
-    parts = [provider.get("name"), provider.get("type"), provider.get("base_url")]
+    parts = [
+        provider.get("name"),
+        provider.get("type"),
+        provider.get("base_url"),
+        provider.get("region"),
+    ]
     text = " ".join(str(part) for part in parts if part)
     return f"{text} ({said if state == 'ready' else f'{state}; {said}'})"
 
@@ -81,10 +86,10 @@ def _provider(provider: dict[str, Any]) -> str:
 def _key(key: dict[str, Any]) -> str:
     seconds = key.get("seconds")
     state = key.get("state")
-    if state == "ready":
+    if state == "available":
         return str(key.get("hint"))
     for_how_long = f" for {seconds:.0f}s" if isinstance(seconds, (int, float)) and seconds else ""
-    return f"{key.get('hint')} {state}{for_how_long}"
+    return f"{key.get('hint')} {str(state).replace('_', ' ')}{for_how_long}"
 
 
 def _breaker(breaker: dict[str, Any]) -> str:

@@ -22,21 +22,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ActorHeaders:
-    """In which headers a provider is told who asks; an empty one is not sent."""
+class ActorSettings:
+    """Headers in which providers are told who asks, where `send` says so; empty: there is none."""
 
-    id: str
-    username: str
-    email: str
+    id_header: str = ""
+    username_header: str = ""
+    email_header: str = ""
+    send: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
-    """When a circuit breaker opens and closes; options.py says what each means."""
+    """When a circuit breaker opens and closes; options.py says what each means. In seconds."""
 
     failure_threshold: int
-    interval: timedelta
-    timeout: timedelta
+    interval: float
+    timeout: float
     max_requests: int
 
 
@@ -50,7 +51,7 @@ class Configuration:
         allow_byok: whether users may send a provider credential beside their gateway key.
         max_concurrency: most requests served at a time; 0: no limit.
         rate_limit: most requests a second of one key or address; 0: no limit.
-        actor: None when providers are not told who asks.
+        actor: how providers are told who asks.
         breaker: None when there are no circuit breakers.
         retention: how long records are kept; zero: for ever.
     """
@@ -60,7 +61,7 @@ class Configuration:
     allow_byok: bool = True
     max_concurrency: int = 0
     rate_limit: int = 0
-    actor: ActorHeaders | None = None
+    actor: ActorSettings = ActorSettings()
     breaker: BreakerSettings | None = None
     retention: timedelta = timedelta(0)
 
@@ -116,7 +117,7 @@ def from_settings(
             continue
         try:
             kept = _unchanged(each, previous)
-            providers[name] = kept or build_provider(each, observer=observer)
+            providers[name] = kept or build_provider(each, observer)
         except ConfigError as error:
             problems.extend(error.problems)
     if problems:
@@ -141,7 +142,8 @@ def _unchanged(settings: ProviderSettings, previous: Configuration | None) -> Pr
     """The provider of the same settings until now."""
     if previous is None or settings.name not in previous.providers:
         return None
-    if settings.bedrock is not None and not settings.bedrock.access_keys:
+    bedrock = settings.bedrock
+    if bedrock is not None and not bedrock.access_keys and not settings.keys:
         # AWS's own chain of credentials is files and variables too: a reload reads them again.
         return None
     # A line inserted above it in the file changes where a value is, not what it is.
@@ -149,11 +151,12 @@ def _unchanged(settings: ProviderSettings, previous: Configuration | None) -> Pr
     return previous.providers[settings.name] if before == replace(settings, origins={}) else None
 
 
-def _actor(settings: Settings) -> ActorHeaders | None:
-    if not settings.send_actor_headers:
-        return None
-    return ActorHeaders(
-        settings.actor_header_id, settings.actor_header_username, settings.actor_header_email
+def _actor(settings: Settings) -> ActorSettings:
+    return ActorSettings(
+        settings.actor_header_id,
+        settings.actor_header_username,
+        settings.actor_header_email,
+        send=settings.send_actor_headers,
     )
 
 
@@ -162,7 +165,7 @@ def _breaker(settings: Settings) -> BreakerSettings | None:
         return None
     return BreakerSettings(
         settings.circuit_breaker_failure_threshold,
-        settings.circuit_breaker_interval,
-        settings.circuit_breaker_timeout,
+        settings.circuit_breaker_interval.total_seconds(),
+        settings.circuit_breaker_timeout.total_seconds(),
         settings.circuit_breaker_max_requests,
     )

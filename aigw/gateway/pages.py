@@ -22,7 +22,7 @@ from aigw.gateway.configuration import Configuration, ReloadOutcome
 from aigw.gateway.tls import ListenerTls
 from aigw.provider_settings import ProviderSettings
 from aigw.providers.build import type_of
-from aigw.providers.key_pool import KeyPool
+from aigw.providers.key_pool import KeyPool, State
 from aigw.providers.provider import Provider
 from aigw.records import rfc3339
 from aigw.store.key_count import count_keys
@@ -258,22 +258,22 @@ def _provider_facts(settings: ProviderSettings, provider: Provider | None) -> di
         "key": "configured" if keys or settings.keys else "client's own",
         "keys": keys,
     }
-    if settings.bedrock is not None:
-        facts["region"] = settings.bedrock.region
+    if provider is not None and provider.bedrock is not None:
+        facts["region"] = provider.bedrock.endpoint.region
     return facts
 
 
 def _provider_status(keys: list[dict[str, Any]]) -> str:
-    usable = not keys or any(key["state"] == READY for key in keys)
+    usable = not keys or any(key["state"] == State.AVAILABLE for key in keys)
     return "ready" if usable else "all keys rest"
-
-
-READY = "ready"
 
 
 def _key_facts(pool: KeyPool) -> list[dict[str, Any]]:
     """Each key's hint and state; `seconds` is how long it still rests."""
-    return [{"hint": key.hint, "state": READY, "seconds": 0.0} for key in pool.credentials]
+    return [
+        {"hint": key.hint, "state": key.state.value, "seconds": round(key.seconds, 1)}
+        for key in pool.states(time.monotonic())
+    ]
 
 
 def _reload_facts(outcome: ReloadOutcome) -> dict[str, Any]:

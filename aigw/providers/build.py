@@ -16,34 +16,26 @@ if TYPE_CHECKING:
     from aigw.settings import Settings
 
 
-def build_provider(
-    settings: ProviderSettings,
-    previous: Provider | None = None,
-    observer: PoolObserver | None = None,
-) -> Provider:
-    """The provider that the settings describe.
+def build_provider(settings: ProviderSettings, observer: PoolObserver | None = None) -> Provider:
+    """The provider that the settings describe; `observer` is told of what happens to its keys.
 
-    Args:
-        settings: what to build.
-        previous: the provider of this name until now: keys that both have rest on.
-        observer: told of what happens to keys.
+    Which keys rest is not taken over from a provider before it: that is done when the new one comes
+    into use (`KeyPool.adopt`), and what is built here may yet be thrown away.
 
     Raises:
-        ConfigError: there are AWS settings that AWS's own library refuses.
+        ConfigError: AWS settings do not say where or as whom to ask, or AWS's library is missing.
     """
     kind = type_of(settings)
-    pool = _pool(settings, kind, observer)
-    if pool is not None and previous is not None and previous.pool is not None:
-        pool.adopt(previous.pool)
+    bedrock = None if settings.bedrock is None else Bedrock(settings.bedrock)
     return Provider(
         type=kind,
         name=settings.name,
-        base_url=(settings.base_url or kind.base_url).rstrip("/"),
-        pool=pool,
+        base_url=_base_url(settings, kind, bedrock).rstrip("/"),
+        pool=_pool(settings, kind, observer),
         headers=settings.headers,
         rules=_rules(settings),
         allow_byok=settings.allow_byok,
-        bedrock=Bedrock(settings.bedrock) if settings.bedrock else None,
+        bedrock=bedrock,
     )
 
 
@@ -52,22 +44,32 @@ def type_of(settings: ProviderSettings) -> ProviderType:
     return TYPES["bedrock" if settings.bedrock else settings.type]
 
 
+def _base_url(settings: ProviderSettings, kind: ProviderType, bedrock: Bedrock | None) -> str:
+    if bedrock is None:
+        return settings.base_url or kind.base_url
+    return bedrock.endpoint.mantle_url if bedrock.is_mantle else bedrock.endpoint.runtime_url
+
+
 def _pool(
     settings: ProviderSettings, kind: ProviderType, observer: PoolObserver | None
 ) -> KeyPool | None:
     """The central credentials; None where clients bring their own."""
     credentials: list[CentralCredential]
-    if settings.bedrock is not None:
+    keys = [key for key in settings.keys if key]
+    if settings.bedrock is not None and settings.type != kind.name:
+        # Those of an `anthropic` provider are Anthropic's, and never go to AWS.
+        keys = []
+    if settings.bedrock is not None and not keys:
         # AWS's library is large, and only there with the extra: loaded by whom it serves.
-        from aigw.providers.bedrock_signing import aws_credentials  # noqa: PLC0415
+        from aigw.providers.bedrock_credentials import aws_credentials  # noqa: PLC0415
 
         credentials = aws_credentials(settings.bedrock)
     else:
-        credentials = [ApiKey(key, kind.key_header) for key in settings.keys if key]
+        credentials = [ApiKey(key, kind.key_header) for key in keys]
     if not credentials or kind.is_personal:
         return None
     cooldown = settings.key_cooldown.total_seconds()
-    return KeyPool(credentials, cooldown, provider=settings.name, observer=observer)
+    return KeyPool(credentials, cooldown, settings.name, observer)
 
 
 def _rules(settings: ProviderSettings) -> ModelRules | None:
