@@ -87,6 +87,7 @@ class Reloader:
         self._resolve = resolve
         self._observer = observer
         self._subscribers: list[Callable[[Configuration], None]] = []
+        self._watchers: list[Callable[[ReloadOutcome], None]] = []
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[ReloadOutcome] | None = None
         self._running: asyncio.Task[ReloadOutcome] | None = None
@@ -94,6 +95,11 @@ class Reloader:
     def subscribe(self, use: Callable[[Configuration], None]) -> None:
         """Have a part of the daemon told of each new configuration, on the event loop."""
         self._subscribers.append(use)
+
+    def watch(self, tell: Callable[[ReloadOutcome], None]) -> None:
+        """Tell of how each reload went, refused ones too; at once of the start, which is the first."""
+        self._watchers.append(tell)
+        tell(self.last)
 
     def request(self) -> asyncio.Task[ReloadOutcome]:
         """Have the configuration read again, once for all who ask before that begins.
@@ -118,8 +124,10 @@ class Reloader:
     async def _when_free(self) -> ReloadOutcome:
         async with self._turn:
             self._running, self._next = self._next, None
-            self.last = await self._reload()
-            return self.last
+            self.last = outcome = await self._reload()
+            for tell in self._watchers:
+                tell(outcome)
+            return outcome
 
     async def _reload(self) -> ReloadOutcome:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aigw.gateway.configuration import Configuration, from_settings
+from aigw.gateway.configuration import Configuration, ReloadOutcome, from_settings
 from aigw.gateway.tls import ListenerTls, tls_files
 from aigw.options import OPTIONS
 from aigw.reload import RELOADABLE, TLS_OPTIONS, Reloader, changed_for_good
@@ -136,6 +136,17 @@ async def test_certificates_come_into_use_with_the_rest(files: Files, tmp_path: 
     files.write('retention = "1d"', *tls)
     assert (await reloader.reload()).ok
     assert reloader.tls.leaf.pem == pair.pem != before
+
+
+async def test_every_outcome_is_told(files: Files) -> None:
+    told: list[ReloadOutcome] = []
+    reloader = files.reloader()
+    reloader.watch(told.append)
+    await reloader.reload()
+    files.write("max_concurrency = -1")
+    await reloader.reload()
+    assert [outcome.ok for outcome in told] == [True, True, False]
+    assert told[0].at <= told[1].at <= told[2].at
 
 
 async def test_a_bug_keeps_everything(files: Files, caplog: pytest.LogCaptureFixture) -> None:

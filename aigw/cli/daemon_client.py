@@ -100,6 +100,6 @@ def _pinned(certificate: str) -> ssl.SSLContext:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

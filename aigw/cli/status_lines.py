@@ -72,7 +72,7 @@ def _limits(limits: Any) -> str | None:
 def _provider(provider: dict[str, Any]) -> str:
     keys = _tables(provider.get("keys"))
     said = f"keys: {', '.join(map(_key, keys))}" if keys else f"key: {provider.get('key')}"
-    state = provider.get("status", "ready")
+    state = str(provider.get("status", "enabled")).replace("_", " ")
     parts = [
         provider.get("name"),
         provider.get("type"),
@@ -80,7 +80,7 @@ def _provider(provider: dict[str, Any]) -> str:
         provider.get("region"),
     ]
     text = " ".join(str(part) for part in parts if part)
-    return f"{text} ({said if state == 'ready' else f'{state}; {said}'})"
+    return f"{text} ({said if state == 'enabled' else f'{state}; {said}'})"
 
 
 def _key(key: dict[str, Any]) -> str:
@@ -121,4 +121,4 @@ def _last_error(facts: dict[str, Any]) -> str | None:
     if "last_error" not in facts:
         return None
     error = facts["last_error"]
-    return f"{error['time']} {error['message']}" if isinstance(error, dict) else "none"
+    return f"{error.get('time')} {error.get('message')}" if isinstance(error, dict) else "none"

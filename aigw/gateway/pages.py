@@ -265,7 +265,7 @@ def _provider_facts(settings: ProviderSettings, provider: Provider | None) -> di
 
 def _provider_status(keys: list[dict[str, Any]]) -> str:
     usable = not keys or any(key["state"] == State.AVAILABLE for key in keys)
-    return "ready" if usable else "all keys rest"
+    return "enabled" if usable else "keys_exhausted"
 
 
 def _key_facts(pool: KeyPool) -> list[dict[str, Any]]:
