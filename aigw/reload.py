@@ -90,7 +90,7 @@ class Reloader:
         self._watchers: list[Callable[[ReloadOutcome], None]] = []
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[ReloadOutcome] | None = None
-        self._running: asyncio.Task[ReloadOutcome] | None = None
+        self._is_stopping = False
 
     def subscribe(self, use: Callable[[Configuration], None]) -> None:
         """Have a part of the daemon told of each new configuration, on the event loop."""
@@ -116,14 +116,12 @@ class Reloader:
         return await asyncio.shield(self.request())
 
     def stop(self) -> None:
-        """Begin no other reload, and let none that runs come into use."""
-        for task in (self._next, self._running):
-            if task is not None:
-                task.cancel()
+        """Let nothing come into use any more, of a reload that runs neither."""
+        self._is_stopping = True
 
     async def _when_free(self) -> ReloadOutcome:
         async with self._turn:
-            self._running, self._next = self._next, None
+            self._next = None
             self.last = outcome = await self._reload()
             for tell in self._watchers:
                 tell(outcome)
@@ -137,6 +135,8 @@ class Reloader:
         except Exception as error:  # noqa: BLE001 (whatever it is, the daemon goes on as it was)
             _log.exception("reading the configuration failed")
             return self._refused([f"reading the configuration failed: {type(error).__name__}"])
+        if self._is_stopping:
+            return self._refused(["the daemon is stopping"])
         configuration.adopt(self.configuration)
         self.configuration = configuration
         for use in self._subscribers:

@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -128,7 +128,7 @@ class Listener:
         )
         try:
             await self._start(site)
-            taken = Address(self._address.host, runner.addresses[0][1])
+            taken = Address(self._address.host, _port(runner.addresses))
             yield f"{'http' if self._tls is None else 'https'}://{taken}"
             await site.stop()
             server.pre_shutdown()
@@ -172,6 +172,12 @@ class Listener:
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=CLOSING_SECONDS)
+
+
+def _port(addresses: Sequence[tuple[Any, ...]]) -> int:
+    """The port taken: that of IPv4, where a name stands for both and port 0 took one of each."""
+    found: int = min(addresses, key=len)[1]
+    return found
 
 
 def local_url(url: str) -> str:

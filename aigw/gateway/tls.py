@@ -81,8 +81,8 @@ class ListenerTls:
     """
 
     def __init__(self, files: TlsFiles) -> None:
-        self.context = listener_context(files.cert, files.key)
         self.leaf = check_certificate(files.cert, files.key)
+        self.context = _context(files.cert, files.key)
         self._files = files
 
     def reload(self, files: TlsFiles | None, *, in_use: bool = True) -> None:
@@ -96,7 +96,7 @@ class ListenerTls:
         files = files or self._files
         leaf = check_certificate(files.cert, files.key)
         if in_use:
-            reload_context(self.context, files.cert, files.key)
+            _show(self.context, _context(files.cert, files.key))
             self.leaf, self._files = leaf, files
 
 
@@ -107,6 +107,10 @@ def listener_context(cert: Path, key: Path) -> ssl.SSLContext:
         ConfigError: a file is unusable; `problems` has a line for each fault.
     """
     check_certificate(cert, key)
+    return _context(cert, key)
+
+
+def _context(cert: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # The one protocol spoken here: a client that offers HTTP/2 first then knows.
@@ -124,7 +128,11 @@ def reload_context(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     Raises:
         ConfigError: a file is unusable; the certificate in use stays.
     """
-    fresh = listener_context(cert, key)
+    _show(context, listener_context(cert, key))
+
+
+def _show(context: ssl.SSLContext, fresh: ssl.SSLContext) -> None:
+    """Have new connections of one context served with another."""
 
     def use_fresh(
         connection: ssl.SSLSocket | ssl.SSLObject, _name: str, _of: ssl.SSLContext

@@ -37,7 +37,7 @@ class Site:
         self.key.write_text(KEYS[0])
         self.configure()
         urls = (simulator.openai_url, simulator.anthropic_url)
-        self.daemon = Daemon(folder, *urls, "--config", str(self.config))
+        self.daemon = Daemon(folder, *urls, "--config", str(self.config), "--log-filter", ".*")
 
     def configure(self, *lines: str) -> None:
         """Write the file."""
@@ -93,6 +93,7 @@ def test_a_key_and_the_retention_change(site: Site, model: Model) -> None:
     assert [each["hint"] for each in found["providers"][0]["keys"]] == ["sk-c...7890"]
     held = site.daemon.log + json.dumps(found)
     assert "canary" not in held
+    assert json.loads(site.daemon.note_path.read_bytes())["control_token"] not in held
 
 
 def test_a_bad_file_keeps_the_old_configuration(site: Site, model: Model) -> None:
