@@ -41,7 +41,6 @@ class KeyPool:
         self.cooldown = cooldown
         self.provider = provider
         self.observer = observer
-        self.adopted: KeyPool | None = None
 
     def states(self, now: float) -> list[KeyState]:
         """All credentials in configured order, for pages."""
@@ -50,7 +49,7 @@ class KeyPool:
 
     def adopt(self, old: KeyPool) -> None:
         """Let keys that both have rest on."""
-        self.adopted = old
+        del old
 
     def __repr__(self) -> str:
         return f"KeyPool({', '.join(c.hint for c in self.credentials)})"

@@ -17,6 +17,7 @@ from aigw.gateway.configuration import (
     from_settings,
 )
 from aigw.provider_settings import BedrockSettings, ProviderSettings
+from aigw.providers.key_pool import KeyPool
 from aigw.secrets import Secret
 from aigw.settings import Settings, resolve
 from tests.home import use_home
@@ -143,15 +144,22 @@ def test_a_provider_that_was_switched_off_comes_back(configured: Configured) -> 
     assert list(configured(HOME, previous=off).providers) == ["home"]
 
 
-def test_which_keys_rest_is_taken_over(configured: Configured) -> None:
-    before = configured(HOME, replace(HOME, name="second"), AWAY)
+def test_which_keys_rest_is_taken_over(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[KeyPool, KeyPool]] = []
+    monkeypatch.setattr(KeyPool, "adopt", lambda new, old: found.append((new, old)))
+    second = replace(HOME, name="second")
+    before = configured(HOME, second, AWAY, replace(HOME, name="gone"))
     changed = replace(HOME, headers={"A": "b"})
-    after = configured(changed, replace(HOME, name="second"), previous=before)
+    after = configured(
+        changed,
+        second,
+        replace(AWAY, headers={"A": "b"}),
+        replace(HOME, name="new"),
+        previous=before,
+    )
+    # Not before it is known that the new configuration comes into use.
+    assert found == []
     after.adopt(before)
-    new, old = after.providers["home"].pool, before.providers["home"].pool
-    assert new is not None
-    assert old is not None
-    assert new.adopted is old
-    kept = after.providers["second"].pool
-    assert kept is not None
-    assert kept.adopted is None
+    assert found == [(after.providers["home"].pool, before.providers["home"].pool)]
