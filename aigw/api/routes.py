@@ -18,13 +18,16 @@ PREFIXES = ("/api/v2/aibridge/", "/api/v2/ai-gateway/")
 
 
 async def respond(
-    path: str, query: Mapping[str, str], database: Path, *, initiator: str | None = None
+    path: str,
+    query: Mapping[str, str],
+    database: Path,
+    *,
+    initiator: str | None = None,  # noqa: ARG001 (the queries learn of it next)
 ) -> tuple[int, bytes] | None:
     """The status and JSON body for a GET of `path`; None when it is not one of the read API's.
 
     Each call reads with a connection and thread of its own, so a long answer stops nobody.
     """
-    del initiator
     name = _name(path)
     if name is None:
         return None
