@@ -1,5 +1,7 @@
 """The daemon: puts the parts together, listens until told to stop, and stops in good order.
 
+What is wrong with the settings is found before anything is made: no lock, no database, no listener.
+
 Order at the end: no new connections, then the answers in flight get `shutdown_timeout`, then what
 they yielded is committed, then the lock is given back. A second signal ends the process at once;
 what was committed stays committed.
@@ -12,10 +14,8 @@ import contextlib
 import gc
 import logging
 import os
-import signal
-import sys
+import secrets
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -23,99 +23,120 @@ from aiohttp import web
 from aigw import __version__, clock
 from aigw.durations import format_duration
 from aigw.errors import ConfigError
-from aigw.gateway.listener import Listener
+from aigw.gateway.configuration import Configuration, from_settings
+from aigw.gateway.listener import Listener, local_url
 from aigw.gateway.pages import DaemonFacts, Pages
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
+from aigw.gateway.tls import ListenerTls, tls_files
 from aigw.gateway.upstream import Upstream
-from aigw.providers.call import ApiKey
-from aigw.providers.key_pool import KeyPool
-from aigw.providers.provider import Provider, ProviderType
-from aigw.providers.types import ANTHROPIC, OPENAI
 from aigw.recorder import Recorder
+from aigw.reload import Reloader
+from aigw.signals import on_signals
+from aigw.store.key_count import count_keys
 from aigw.store.lock import DaemonLock, Runtime
-from aigw.store.maintenance import prune_regularly
+from aigw.store.maintenance import Pruning
 from aigw.store.writer import Writer
-from aigw.tasks import spawn
 from aigw.telemetry.logs import log_records
 from aigw.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from aigw.option_values import Address
-    from aigw.secrets import Secret
     from aigw.settings import Settings
 
 _log = logging.getLogger("aigw.daemon")
 
+TOKEN_BYTES = 32
+"""Of the control token: as many random bytes as the keys of TLS have."""
 
-def configured_providers(settings: Settings) -> dict[str, Provider]:
-    """The providers the settings describe, by name."""
-
-    def provider(kind: ProviderType, base_url: str, key: Secret) -> Provider:
-        pool = KeyPool([ApiKey(key, kind.key_header)]) if key else None
-        return Provider(kind, kind.name, base_url.rstrip("/"), pool)
-
-    return {
-        "openai": provider(OPENAI, settings.openai_base_url, settings.openai_key),
-        "anthropic": provider(ANTHROPIC, settings.anthropic_base_url, settings.anthropic_key),
-    }
+Ready = Callable[[Runtime, Configuration, int], None]
+"""Called once everything listens, with the number of gateway keys."""
 
 
-async def run(settings: Settings, ready: Callable[[Runtime, dict[str, Provider]], None]) -> None:
-    """Serve until a signal says stop. `ready` is called once everything listens.
+async def run(settings: Settings, resolve: Callable[[], Settings], ready: Ready) -> None:
+    """Serve until a signal says stop. `resolve` gives the settings anew at a reload.
 
     Raises:
-        ConfigError: the listener would be open to other machines.
+        ConfigError: a setting cannot be used, or the listener would be open to anybody.
         StoreError: the database cannot be used.
         DaemonError: an address cannot be listened on.
     """
-    _refuse_open_listener(settings.http_address)
+    _refuse_open_listener(settings)
+    files = tls_files(settings.tls_cert_file, settings.tls_key_file)
+    tls = None if files is None else ListenerTls(files)
+    configuration = from_settings(settings)
+    stopping = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         lock = DaemonLock(settings.db)
         lock.acquire()
         stack.callback(lock.release)
-        started_at = clock.now()
-        writer = Writer(
-            settings.db,
-            synchronous=settings.store_synchronous,
-            on_records=log_records if settings.structured_logging else None,
-        )
-        writer.open(started_at)
-        stack.push_async_callback(writer.close)
-        providers = configured_providers(settings)
-        metrics = Metrics()
-        stopping = asyncio.Event()
-        address = await stack.enter_async_context(
-            _gateway(settings, writer, metrics, providers, started_at)
-        )
-        metrics_address = None
-        if settings.prometheus_enable:
-            metrics_address = await stack.enter_async_context(
-                _metrics_listener(settings.prometheus_address, metrics)
-            )
-        pruning = spawn("retention", prune_regularly(writer, settings.retention))
-        stack.callback(pruning.cancel)
-        runtime = Runtime(
-            pid=os.getpid(),
-            address=f"http://{address}",
-            started_at=started_at,
-            version=__version__,
-            metrics_address=metrics_address,
-        )
-        _on_signals(stopping)
+        reloader = Reloader(settings, configuration, resolve, tls)
+        runtime = await _start(settings, reloader, stack)
+        stack.callback(reloader.stop)
+        if tls is not None:
+            reloader.subscribe(lambda _: _publish_certificate(lock, runtime, tls))
+        on_signals(stopping, reloader.request)
         lock.publish(runtime)
         _spare_the_collector()
-        ready(runtime, providers)
+        ready(runtime, configuration, count_keys(settings.db))
         await stopping.wait()
         _log.info("stopping: answers in flight have %s", format_duration(settings.shutdown_timeout))
 
 
-def _refuse_open_listener(address: Address) -> None:
-    if not address.is_loopback:
+def _refuse_open_listener(settings: Settings) -> None:
+    address = settings.http_address
+    if address.is_loopback:
+        return
+    if not count_keys(settings.db):
         raise ConfigError(
             f"http_address {address} can be reached from other machines, and there are no gateway "
-            "keys to tell who may use it. Listen on 127.0.0.1 or [::1]."
+            "keys to tell who may use it. Make one first with `aigw keys create NAME`, and set "
+            "tls_cert_file and tls_key_file so that nobody on the way reads it; or listen on "
+            "127.0.0.1 or [::1]."
         )
+    if settings.tls_cert_file is None:
+        _log.warning(
+            "gateway keys and prompts travel in clear to %s: set tls_cert_file and tls_key_file, "
+            "or let only a proxy that speaks TLS connect",
+            address,
+        )
+
+
+async def _start(
+    settings: Settings, reloader: Reloader, stack: contextlib.AsyncExitStack
+) -> Runtime:
+    """Open the store and the listeners; `stack` closes them. What the runtime note says of them."""
+    started_at = clock.now()
+    writer = Writer(
+        settings.db,
+        synchronous=settings.store_synchronous,
+        on_records=log_records if settings.structured_logging else None,
+    )
+    writer.open(started_at)
+    stack.push_async_callback(writer.close)
+    metrics = Metrics()
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    facts = DaemonFacts(settings.db, started_at, control_token=token)
+    gateway = _gateway(settings, writer, metrics, reloader, facts)
+    listening = await stack.enter_async_context(gateway)
+    metrics_address = None
+    if settings.prometheus_enable:
+        serving = _metrics_listener(settings.prometheus_address, metrics)
+        metrics_address = (await stack.enter_async_context(serving)).removeprefix("http://")
+    pruning = Pruning(writer)
+    pruning.keep(reloader.configuration.retention)
+    reloader.subscribe(lambda configuration: pruning.keep(configuration.retention))
+    stack.callback(pruning.stop)
+    return Runtime(
+        pid=os.getpid(),
+        address=local_url(listening),
+        started_at=started_at,
+        version=__version__,
+        metrics_address=metrics_address,
+        listening=listening,
+        control_token=token,
+        certificate=reloader.tls.leaf.pem if reloader.tls else None,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -123,36 +144,32 @@ async def _gateway(
     settings: Settings,
     writer: Writer,
     metrics: Metrics,
-    providers: dict[str, Provider],
-    started_at: int,
+    reloader: Reloader,
+    facts: DaemonFacts,
 ) -> AsyncIterator[str]:
     idle = settings.upstream_idle_timeout.total_seconds()
     upstream = Upstream(settings.upstream_connect_timeout.total_seconds(), idle)
     try:
         recorder = Recorder(writer, observers=[metrics], fail_open=settings.store_fail_open)
-        retention = settings.retention
-        facts = DaemonFacts(
-            database=settings.db,
-            started_at=started_at,
-            retention=format_duration(retention) if retention > timedelta(0) else "for ever",
-            providers=list(providers.values()),
-        )
         server = Server(
-            providers,
+            reloader.configuration.providers,
             Relay(recorder, upstream, settings.max_body_size),
             upstream,
             settings.max_body_size,
-            Pages(facts, writer, metrics),
+            Pages(facts, writer, metrics, reloader),
             metrics,
         )
+        reloader.subscribe(server.use)
         listener = Listener(
             server.handle,
             settings.http_address,
             "--http-address",
             shutdown=settings.shutdown_timeout,
             give_up=upstream.abandon,
+            tls=reloader.tls.context if reloader.tls else None,
         )
         async with listener.listen() as address:
+            facts.listening = address
             yield address
     finally:
         await upstream.close()
@@ -172,6 +189,17 @@ async def _metrics_listener(address: Address, metrics: Metrics) -> AsyncIterator
         yield listening
 
 
+def _publish_certificate(lock: DaemonLock, runtime: Runtime, tls: ListenerTls) -> None:
+    """Tell the daemon's own commands which certificate to trust from now on."""
+    if runtime.certificate == tls.leaf.pem:
+        return
+    runtime.certificate = tls.leaf.pem
+    try:
+        lock.publish(runtime)
+    except OSError as error:
+        _log.error("`aigw status` will not trust the new certificate: %s", error.strerror)
+
+
 def _spare_the_collector() -> None:
     """Leave what was made at start out of every garbage collection, and collect less often.
 
@@ -181,23 +209,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-def _on_signals(stopping: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-
-    def stop(number: int) -> None:
-        if stopping.is_set():
-            os._exit(128 + number)
-        stopping.set()
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        # The terminal was closed; under nohup that is to be ignored, and stays so.
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
-        try:
-            loop.add_signal_handler(number, stop, number)
-        except NotImplementedError:
-            # Windows' loop has no signal handlers: Python's own run between its callbacks.
-            signal.signal(number, lambda n, _frame: loop.call_soon_threadsafe(stop, n))

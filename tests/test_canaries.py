@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from aigw.daemon import configured_providers
 from aigw.errors import AigwError
+from aigw.gateway.configuration import from_settings
 from aigw.providers.call import Call
 from aigw.settings import Settings, resolve
 from aigw.telemetry.logs import HumanFormatter, JsonFormatter
@@ -35,7 +35,7 @@ def shows_none(text: str) -> bool:
 
 
 async def test_the_keys_are_there(settings: Settings) -> None:
-    providers = configured_providers(settings)
+    providers = from_settings(settings).providers
     for name, key in (("openai", OPENAI), ("anthropic", ANTHROPIC)):
         pool = providers[name].pool
         assert pool is not None
@@ -45,7 +45,7 @@ async def test_the_keys_are_there(settings: Settings) -> None:
 
 
 def test_printing_shows_none(settings: Settings) -> None:
-    held = [settings, configured_providers(settings), asdict(settings), AigwError(settings)]
+    held = [settings, from_settings(settings), asdict(settings), AigwError(settings)]
     for value in held:
         assert shows_none(repr(value))
         assert shows_none(str(value))
@@ -54,7 +54,7 @@ def test_printing_shows_none(settings: Settings) -> None:
 
 def test_log_lines_show_none(settings: Settings) -> None:
     made = logging.LogRecord(
-        "aigw", logging.ERROR, "", 1, "%s %r", (settings, configured_providers(settings)), None
+        "aigw", logging.ERROR, "", 1, "%s %r", (settings, from_settings(settings)), None
     )
     assert shows_none(HumanFormatter().format(made))
     assert shows_none(JsonFormatter().format(made))

@@ -22,6 +22,7 @@ LONGEST = 450
 LAYERS: list[list[str]] = [
     ["aigw.__main__", "aigw.cli"],
     ["aigw.daemon"],
+    ["aigw.reload", "aigw.signals"],
     ["aigw.gateway", "aigw.api"],
     ["aigw.recorder", "aigw.providers", "aigw.clients"],
     ["aigw.store", "aigw.telemetry", "aigw.wire"],

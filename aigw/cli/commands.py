@@ -28,6 +28,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("serve", "aigw.cli.serve_command:serve", GATEWAY, "Run the gateway."),
     Command("status", "aigw.cli.status:status", GATEWAY, "Tell whether the gateway runs, and how."),
     Command("keys", "aigw.cli.keys:app", GATEWAY, "Say who may use the gateway: gateway keys."),
+    Command(
+        "reload",
+        "aigw.cli.reload:reload",
+        GATEWAY,
+        "Have the gateway read its configuration again.",
+    ),
     Command("logs", "aigw.cli.logs:logs", RECORDS, "Show the latest records, or follow new ones."),
     Command("usage", "aigw.cli.usage:usage", RECORDS, "Sum up requests and tokens."),
     Command("interceptions", "aigw.cli.interceptions:app", RECORDS, "List interceptions as JSON."),

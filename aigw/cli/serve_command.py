@@ -30,4 +30,4 @@ def serve(*, flags: dict[str, str]) -> int:
         )
     from aigw.cli.serve import serve as run_gateway
 
-    return run_gateway(settings)
+    return run_gateway(settings, lambda: resolve(flags, os.environ))

@@ -47,24 +47,29 @@ PLACEHOLDERS: Final[dict[str, str]] = {
     "anthropic": "ANTHROPIC_AUTH_TOKEN",
     "openai": "OPENAI_API_KEY",
 }
-"""Provider type -> the variable that its clients want set even when the gateway has the key.
+"""Provider -> the variable that its clients want set even when the gateway has the key.
 
 Not ANTHROPIC_API_KEY: Claude Code asks its user to approve a key it finds there.
 """
+
+GATEWAY_KEY: Final = "aigw_..."
+"""Stands for the user's own gateway key, which nobody but the user has."""
 
 
 def export_lines(
     address: str,
     central_keys: frozenset[str] = frozenset(),
     *,
+    gateway_keys: bool = False,
     powershell: bool = os.name == "nt",
 ) -> list[str]:
     """The lines to paste, each group under a `#` comment: shell lines first, then Codex's TOML.
 
     Args:
         address: where the gateway listens, as `http://127.0.0.1:4001`.
-        central_keys: types of the providers whose key the gateway holds. Their clients get a
+        central_keys: names of the providers whose key the gateway holds. Their clients get a
             placeholder, since they refuse to start without some key.
+        gateway_keys: whether the gateway asks for keys of its own. Clients then get theirs set.
         powershell: write variables in PowerShell's form instead of the POSIX shell's.
     """
     base = address.rstrip("/") + ROUTE_PREFIX
@@ -74,6 +79,9 @@ def export_lines(
         lines.append(f"# {export.title}")
         lines += [setting.format(name, value.format(base=base)) for name, value in export.variables]
         lines += [line.format(base=base) for line in export.lines]
+    if gateway_keys:
+        own = [setting.format(name, GATEWAY_KEY) for name in PLACEHOLDERS.values()]
+        return ["# Your gateway key, as `aigw keys create NAME` showed it", *own, *lines]
     names = [name for provider, name in PLACEHOLDERS.items() if provider in central_keys]
     if names:
         placeholders = [setting.format(name, "aigw") for name in names]

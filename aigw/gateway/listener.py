@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from aigw.errors import DaemonError
 from aigw.gateway.errors import error_response
 from aigw.gateway.http1 import HEADER_COUNT, HEADER_LIMIT
+from aigw.option_values import Address
 from aigw.providers.provider import ErrorShape
-
-if TYPE_CHECKING:
-    from aigw.option_values import Address
 
 _log = logging.getLogger("aigw.gateway")
 
@@ -77,6 +78,7 @@ class Listener:
         flag: the option to name when the address cannot be had.
         shutdown: how long answers in flight get at the end.
         give_up: called when they have had it, before those that remain are cancelled.
+        tls: speak TLS, with this context.
     """
 
     def __init__(
@@ -87,17 +89,21 @@ class Listener:
         *,
         shutdown: timedelta = timedelta(0),
         give_up: Callable[[], None] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._handler = handler
         self._address = address
         self._flag = flag
         self._shutdown = shutdown
         self._give_up = give_up
+        self._tls = tls
         self._running: set[asyncio.Task[Any]] = set()
 
     @contextlib.asynccontextmanager
     async def listen(self) -> AsyncIterator[str]:
-        """Listen; yields the address with the port that was really taken.
+        """Listen; yields the address as a URL, with the port that was really taken.
+
+        What is not TLS on a listener that speaks it is hung up on.
 
         Raises:
             DaemonError: it cannot be listened on.
@@ -113,12 +119,17 @@ class Listener:
         )
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=CLOSING_SECONDS)
         await runner.setup()
-        site = web.TCPSite(runner, self._address.host, self._address.port, backlog=BACKLOG)
+        site = web.TCPSite(
+            runner,
+            self._address.host,
+            self._address.port,
+            ssl_context=self._tls,
+            backlog=BACKLOG,
+        )
         try:
             await self._start(site)
-            port = runner.addresses[0][1]
-            host = self._address.host
-            yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            taken = Address(self._address.host, _port(runner.addresses))
+            yield f"{'http' if self._tls is None else 'https'}://{taken}"
             await site.stop()
             server.pre_shutdown()
             await self._let_finish()
@@ -161,3 +172,27 @@ class Listener:
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=CLOSING_SECONDS)
+
+
+def _port(addresses: Sequence[tuple[Any, ...]]) -> int:
+    """The port taken: that of IPv4, where a name stands for both and port 0 took one of each."""
+    found: int = min(addresses, key=len)[1]
+    return found
+
+
+def local_url(url: str) -> str:
+    """The URL at which programs on this machine reach a listener.
+
+    >>> local_url("http://0.0.0.0:4001"), local_url("https://[::]:1"), local_url("http://a:1")
+    ('http://127.0.0.1:4001', 'https://[::1]:1', 'http://a:1')
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or "0.0.0.0"  # noqa: S104 (read, not bound: no host is every interface)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return url
+    if not address.is_unspecified:
+        return url
+    loopback = "127.0.0.1" if address.version == 4 else "::1"  # noqa: PLR2004
+    return f"{parts.scheme}://{Address(loopback, parts.port or 0)}"

@@ -1,23 +1,32 @@
-"""The daemon's own pages: is it up, is it ready, what is it doing, and the read API."""
+"""The daemon's own pages: is it up, is it ready, what is it doing, the read API, and reload."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
 
 from aigw import __version__
-from aigw.api.routes import respond
+from aigw.api.routes import PREFIXES, respond
+from aigw.durations import format_duration
 from aigw.errors import StoreError
+from aigw.gateway.configuration import Configuration, ReloadOutcome
+from aigw.gateway.tls import ListenerTls
+from aigw.provider_settings import ProviderSettings
+from aigw.providers.build import type_of
+from aigw.providers.key_pool import KeyPool, State
 from aigw.providers.provider import Provider
 from aigw.records import rfc3339
+from aigw.store.key_count import count_keys
+from aigw.store.lock import CONTROL_HEADER
 from aigw.store.writer import Writer
 from aigw.telemetry.metrics import Metrics
 
@@ -26,40 +35,136 @@ READY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at the pages.
+
+    Attributes:
+        initiator: whose records the read API shows; None: everybody's.
+        is_admin: whether the daemon's own state is shown as well.
+    """
+
+    initiator: str | None = None
+    is_admin: bool = False
+
+
+LOCAL = Viewer(is_admin=True)
+"""The machine's own user: who asks in open mode, or with the control token."""
+
+
+@dataclass(slots=True)
 class DaemonFacts:
-    """What does not change while a daemon runs. `started_at` is in microseconds."""
+    """What does not change while a daemon runs. `started_at` is in microseconds.
+
+    `listening` is the listener's URL, known once it listens; `control_token` lets its holder
+    reload.
+    """
 
     database: Path
     started_at: int
-    retention: str
-    providers: Sequence[Provider]
+    listening: str = ""
+    control_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"DaemonFacts({str(self.database)!r})"
+
+
+class Control(Protocol):
+    """What may change while a daemon runs: `reload.Reloader`."""
+
+    configuration: Configuration
+    last: ReloadOutcome
+    tls: ListenerTls | None
+
+    async def reload(self) -> ReloadOutcome:
+        """Read the configuration again."""
+
+
+def no_breakers() -> Sequence[Mapping[str, Any]]:
+    """Of a gateway that has none."""
+    return ()
 
 
 class Pages:
-    """Answers for paths that belong to no provider."""
+    """Answers for paths that belong to no provider.
 
-    def __init__(self, facts: DaemonFacts, writer: Writer, metrics: Metrics) -> None:
+    Args:
+        facts: of the daemon.
+        writer: of its store.
+        metrics: know what is in flight.
+        control: the configuration in use.
+        breakers: the circuit breakers that are not closed, as the status page shows them.
+    """
+
+    def __init__(
+        self,
+        facts: DaemonFacts,
+        writer: Writer,
+        metrics: Metrics,
+        control: Control,
+        breakers: Callable[[], Sequence[Mapping[str, Any]]] = no_breakers,
+    ) -> None:
         self._facts = facts
         self._writer = writer
         self._metrics = metrics
+        self._control = control
+        self._breakers = breakers
 
-    async def respond(self, request: web.BaseRequest, path: str) -> web.StreamResponse | None:
-        """The page at a path, or None where there is none."""
-        if path == "/" and request.method == "HEAD":
-            return web.Response()
+    async def respond(
+        self, request: web.BaseRequest, path: str, viewer: Viewer | None
+    ) -> web.StreamResponse | None:
+        """The page at a path, or None where there is none.
+
+        Anybody may ask whether the daemon is up and ready. A viewer of None is somebody unknown,
+        who sees no more than that, unless the request carries the control token.
+        """
+        if self.is_control(request):
+            viewer = LOCAL
+        if request.method == "POST":
+            return await self._reload(request) if _own_page(path) == "reload" else None
         if request.method not in {"GET", "HEAD"}:
             return None
+        if _own_page(path) == "status":
+            return await self._status(viewer)
+        return await self._health(request, path) or await self._read(request, path, viewer)
+
+    async def _health(self, request: web.BaseRequest, path: str) -> web.Response | None:
         match path:
+            case "/" if request.method == "HEAD":
+                return web.Response()
             case "/healthz":
                 return web.Response(text="ok\n")
             case "/readyz":
                 return await self._ready()
-            case "/api/v2/aibridge/status" | "/api/v2/ai-gateway/status":
-                return _json(200, self.status())
-        return await self._read(request, path)
+        return None
 
-    async def _read(self, request: web.BaseRequest, path: str) -> web.Response | None:
-        answer = await respond(path, request.query, self._facts.database, initiator=None)
+    def is_control(self, request: web.BaseRequest) -> bool:
+        """Whether a request comes from who may read the daemon's runtime note."""
+        given = request.headers.get(CONTROL_HEADER, "").encode("utf-8", "surrogateescape")
+        token = self._facts.control_token.encode()
+        return bool(token) and secrets.compare_digest(given, token)
+
+    async def _reload(self, request: web.BaseRequest) -> web.Response:
+        """Answers 200 whatever came of it: what was asked is to try, and the body says how it went.
+
+        The control token is asked for in open mode too, where any program may send requests.
+        """
+        if not self.is_control(request):
+            return _refused(RELOAD_REFUSED)
+        return _json(200, _reload_facts(await self._control.reload()))
+
+    async def _status(self, viewer: Viewer | None) -> web.Response:
+        if viewer is None or not viewer.is_admin:
+            return _refused(STATUS_REFUSED)
+        return _json(200, await self.status())
+
+    async def _read(
+        self, request: web.BaseRequest, path: str, viewer: Viewer | None
+    ) -> web.Response | None:
+        if viewer is None:
+            return _refused(READ_REFUSED) if path.startswith(PREFIXES) else None
+        answer = await respond(
+            path, request.query, self._facts.database, initiator=viewer.initiator
+        )
         if answer is None:
             return None
         status, body = answer
@@ -74,39 +179,110 @@ class Pages:
             problem = f"the store did not answer within {READY_SECONDS:g} seconds"
         except StoreError as error:
             problem = str(error)
-        if problem is None and not self._facts.providers:
+        if problem is None and not self._control.configuration.providers:
             problem = "no provider is configured"
         if problem is None:
             return _json(200, {"ready": True})
         return _json(503, {"ready": False, "message": problem})
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """The state of the daemon, as `aigw status --json` shows it."""
-        facts = self._facts
-        error = self._writer.last_error
+        facts, error = self._facts, self._writer.last_error
+        configuration, tls = self._control.configuration, self._control.tls
+        keys = await asyncio.to_thread(_gateway_keys, facts.database)
         return {
             "version": __version__,
             "pid": os.getpid(),
             "started_at": rfc3339(facts.started_at),
             "uptime_seconds": max(0, int(time.time() - facts.started_at / 1_000_000)),
+            "listening": facts.listening,
+            "tls": None if tls is None else {"expires": f"{tls.leaf.expires:%Y-%m-%dT%H:%M:%SZ}"},
+            "open_mode": keys == 0,
+            "gateway_keys": keys,
             "in_flight": self._metrics.in_flight,
             "database": str(facts.database),
             "database_bytes": database_bytes(facts.database),
             "records_written": self._writer.records_written,
-            "retention": facts.retention,
+            "retention": format_duration(configuration.retention)
+            if configuration.retention
+            else "for ever",
+            "reload": _reload_facts(self._control.last),
+            "limits": {
+                "max_concurrency": configuration.max_concurrency,
+                "rate_limit": configuration.rate_limit,
+            },
+            "breakers": list(self._breakers()),
             "providers": [
-                {
-                    "name": provider.name,
-                    "type": provider.type.name,
-                    "base_url": provider.base_url,
-                    "key": "configured" if provider.pool else "client's own",
-                }
-                for provider in facts.providers
+                _provider_facts(each, configuration.providers.get(name))
+                for name, each in configuration.described.items()
             ],
             "last_error": None
             if error is None
             else {"time": rfc3339(int(error[0] * 1_000_000)), "message": error[1]},
         }
+
+
+STATUS_REFUSED = (
+    "the status page is for admins: run `aigw status` on the gateway's machine as the user that "
+    "runs it, or send the gateway key of an admin"
+)
+RELOAD_REFUSED = (
+    "only the user that runs the gateway may have it read its configuration again: run "
+    "`aigw reload` on its machine"
+)
+READ_REFUSED = "records are shown to who has a gateway key: send one as `Authorization: Bearer`"
+
+
+def _own_page(path: str) -> str:
+    """What follows the prefix of the gateway's own pages; empty for any other path."""
+    found = next((prefix for prefix in PREFIXES if path.startswith(prefix)), None)
+    return "" if found is None else path.removeprefix(found)
+
+
+def _gateway_keys(database: Path) -> int | None:
+    try:
+        return count_keys(database)
+    except StoreError:
+        return None
+
+
+def _provider_facts(settings: ProviderSettings, provider: Provider | None) -> dict[str, Any]:
+    """One that is switched off is only described."""
+    keys = [] if provider is None or provider.pool is None else _key_facts(provider.pool)
+    facts: dict[str, Any] = {
+        "name": settings.name,
+        "type": type_of(settings).name,
+        "base_url": settings.base_url if provider is None else provider.base_url,
+        "enabled": provider is not None,
+        "status": "disabled" if provider is None else _provider_status(keys),
+        "key": "configured" if keys or settings.keys else "client's own",
+        "keys": keys,
+    }
+    if provider is not None and provider.bedrock is not None:
+        facts["region"] = provider.bedrock.endpoint.region
+    return facts
+
+
+def _provider_status(keys: list[dict[str, Any]]) -> str:
+    usable = not keys or any(key["state"] == State.AVAILABLE for key in keys)
+    return "enabled" if usable else "keys_exhausted"
+
+
+def _key_facts(pool: KeyPool) -> list[dict[str, Any]]:
+    """Each key's hint and state; `seconds` is how long it still rests."""
+    return [
+        {"hint": key.hint, "state": key.state.value, "seconds": round(key.seconds, 1)}
+        for key in pool.states(time.monotonic())
+    ]
+
+
+def _reload_facts(outcome: ReloadOutcome) -> dict[str, Any]:
+    return {
+        "at": rfc3339(outcome.at),
+        "ok": outcome.ok,
+        "problems": list(outcome.problems),
+        "needs_restart": list(outcome.needs_restart),
+    }
 
 
 def database_bytes(database: Path) -> int:
@@ -118,6 +294,10 @@ def database_bytes(database: Path) -> int:
         except OSError:
             continue
     return total
+
+
+def _refused(message: str) -> web.Response:
+    return _json(403, {"message": message})
 
 
 def _json(status: int, value: object) -> web.Response:

@@ -38,14 +38,32 @@ else:
         fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
+CONTROL_HEADER = "X-Aigw-Control"
+"""Carries the control token of the note: who can read that file owns the daemon."""
+
+
 class Runtime(msgspec.Struct, kw_only=True):
-    """What a ready daemon says of itself. `started_at` is in microseconds since the epoch."""
+    """What a ready daemon says of itself. `started_at` is in microseconds since the epoch.
+
+    Attributes:
+        address: the listener as a URL that programs on this machine can use.
+        listening: the same as it was configured: `http://0.0.0.0:4001` where any may connect.
+        control_token: lets commands of the same user steer the daemon. It is nowhere but here.
+        certificate: the one that the listener shows, in PEM; None without TLS. Who reads this note
+            trusts it and no other, so that commands work with one that nobody else has signed.
+    """
 
     pid: int
     address: str
     started_at: int
     version: str
     metrics_address: str | None = None
+    listening: str = ""
+    control_token: str = ""
+    certificate: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Runtime(pid={self.pid}, address={self.address!r}, version={self.version!r})"
 
 
 def _lock_path(database: Path) -> Path:

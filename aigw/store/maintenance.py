@@ -9,6 +9,7 @@ from datetime import timedelta
 from aigw import clock
 from aigw.store.retention import prune_batch, release_space
 from aigw.store.writer import Writer
+from aigw.tasks import spawn
 
 _log = logging.getLogger("aigw.retention")
 
@@ -20,6 +21,28 @@ BATCH_INTERCEPTIONS = 100
 
 PAUSE_SECONDS = 0.05
 """Between two batches the writer is left to the requests, however much there is to prune."""
+
+
+class Pruning:
+    """Prunes in the background; `keep` says, now and later, how long records are kept."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._retention: timedelta | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def keep(self, retention: timedelta) -> None:
+        """Delete what is older than this from now on. Zero keeps for ever."""
+        if retention == self._retention:
+            return
+        self.stop()
+        self._retention = retention
+        self._task = spawn("retention", prune_regularly(self._writer, retention))
+
+    def stop(self) -> None:
+        """Delete nothing more."""
+        if self._task is not None:
+            self._task.cancel()
 
 
 async def prune_regularly(writer: Writer, retention: timedelta) -> None:

@@ -71,3 +71,13 @@ def test_a_shell_takes_the_lines() -> None:
     script = "\n".join([*lines, 'printf "%s %s" "$OPENAI_BASE_URL" "$OPENAI_API_KEY"'])
     done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == f"{BASE}/openai/v1 aigw"
+
+
+def test_clients_of_a_gateway_with_keys_get_theirs_set() -> None:
+    lines = export_lines(ADDRESS, frozenset({"openai"}), gateway_keys=True, powershell=False)
+    assert "aigw keys create" in lines[0]
+    assert shell_lines(lines)[:2] == [
+        "export ANTHROPIC_AUTH_TOKEN=aigw_...",
+        "export OPENAI_API_KEY=aigw_...",
+    ]
+    assert not any("any value will do" in line for line in lines)

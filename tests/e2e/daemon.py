@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 from tests.e2e.polling import until
 from tests.e2e.store import Interception, JsonObject, read_interceptions, read_records
@@ -49,10 +50,17 @@ def run_aigw(
     )
 
 
-def fetch(url: str) -> tuple[int, bytes]:
-    """GET a page of the daemon's: status (0 when nobody listens) and body."""
+def fetch(url: str, certificate: str | None = None) -> tuple[int, bytes]:
+    """GET a page of the daemon's: status (0 when nobody listens) and body.
+
+    With a certificate in PEM, that is the one trusted.
+    """
+    opener = _opener
+    if certificate:
+        context = ssl.create_default_context(cadata=certificate)
+        opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
     try:
-        with _opener.open(url, timeout=10) as answer:
+        with opener.open(url, timeout=10) as answer:
             return answer.status, answer.read()
     except HTTPError as error:
         with error:
@@ -153,7 +161,7 @@ class Daemon:
             return False
         self.address = note["address"]
         self.metrics_address = note["metrics_address"]
-        return fetch(f"{self.address}/readyz")[0] == 200
+        return fetch(f"{self.address}/readyz", note["certificate"])[0] == 200
 
     @property
     def process(self) -> subprocess.Popen[bytes]:

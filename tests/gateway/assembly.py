@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from aiohttp import web
 
 from aigw import clock
 from aigw.errors import StoreError
-from aigw.gateway.pages import DaemonFacts, Pages
+from aigw.gateway.configuration import Configuration, ReloadOutcome
+from aigw.gateway.pages import Control, DaemonFacts, Pages, no_breakers
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
+from aigw.gateway.tls import ListenerTls
 from aigw.gateway.upstream import Upstream
+from aigw.provider_settings import ProviderSettings
 from aigw.providers.call import ApiKey
 from aigw.providers.key_pool import KeyPool
 from aigw.providers.provider import Provider, ProviderType
@@ -29,6 +33,7 @@ from aigw.telemetry.metrics import Metrics
 from tests.gateway.client import LONG
 from tests.simulator import Simulator
 
+CONTROL_TOKEN = "canary-control-token"
 BODY_LIMIT = 16 * 1024 * 1024
 
 
@@ -108,6 +113,29 @@ class Gateway:
         return await self.writer.call(lambda c: _rows(c, count))
 
 
+@dataclass
+class Standing:
+    """A configuration that stays as it is; what it is told to do at a reload is the test's."""
+
+    configuration: Configuration
+    last: ReloadOutcome = field(default_factory=lambda: ReloadOutcome(at=clock.now(), ok=True))
+    tls: ListenerTls | None = None
+    reloads: int = 0
+
+    async def reload(self) -> ReloadOutcome:
+        """Count it."""
+        self.reloads += 1
+        return self.last
+
+
+def _configuration(providers: Mapping[str, Provider]) -> Configuration:
+    described = {
+        name: ProviderSettings(type=each.type.name, name=name, base_url=each.base_url)
+        for name, each in providers.items()
+    }
+    return Configuration(providers=providers, described=described, retention=timedelta(days=60))
+
+
 def _rows(connection: Any, count: int) -> list[dict[str, Any]]:
     cursor = connection.execute(
         "SELECT * FROM interceptions WHERE end_seq IS NOT NULL ORDER BY seq"
@@ -149,6 +177,8 @@ async def gateway(
     idle_timeout: float = 30.0,
     base_url: str | None = None,
     body_limit: int = BODY_LIMIT,
+    control: Control | None = None,
+    breakers: Callable[[], Sequence[Mapping[str, Any]]] = no_breakers,
 ) -> AsyncIterator[Gateway]:
     """Run a gateway in front of the simulator, on this loop."""
     database = folder / "aigw.db"
@@ -162,8 +192,9 @@ async def gateway(
         "openai": Provider(OPENAI, "openai", f"{root}/v1", _pool(OPENAI, key)),
         "anthropic": Provider(ANTHROPIC, "anthropic", root, _pool(ANTHROPIC, key)),
     }
-    facts = DaemonFacts(database, clock.now(), "60d", list(providers.values()))
-    pages = Pages(facts, writer, metrics)
+    facts = DaemonFacts(database, clock.now(), "http://127.0.0.1:0", CONTROL_TOKEN)
+    control = control or Standing(_configuration(providers))
+    pages = Pages(facts, writer, metrics, control, breakers)
     upstream = Upstream(5.0, idle_timeout)
     relay = Relay(recorder, upstream, body_limit)
     server = Server(providers, relay, upstream, body_limit, pages, metrics)

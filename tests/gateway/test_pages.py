@@ -6,16 +6,29 @@ import os
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from aigw import __version__
 from aigw.gateway import pages as pages_module
-from aigw.gateway.pages import database_bytes
+from aigw.gateway.configuration import Configuration, ReloadOutcome
+from aigw.gateway.pages import LOCAL, DaemonFacts, Pages, Viewer, database_bytes
+from aigw.gateway.tls import ListenerTls, TlsFiles
+from aigw.provider_settings import ProviderSettings
+from aigw.providers.call import ApiKey
+from aigw.providers.key_pool import KeyPool
+from aigw.providers.provider import Provider
+from aigw.providers.types import TYPES
+from aigw.secrets import Secret
 from aigw.store import writing_thread
+from aigw.store.writer import Writer
 from aigw.tasks import spawn
-from tests.gateway.assembly import Gateway, gateway
+from aigw.telemetry.metrics import Metrics
+from tests.certificates import new_pair
+from tests.gateway.assembly import CONTROL_TOKEN, Gateway, Standing, gateway
 from tests.gateway.client import LONG
 from tests.gateway.test_server import CHAT, ask
 from tests.simulator import Gate, Script, Simulator
+from tests.store.gateway_keys import insert_key
 from tests.store.writing import Locked
 
 
@@ -66,8 +79,9 @@ async def test_not_ready_while_the_store_takes_too_long(
 async def test_status_has_the_documented_fields(running: Gateway) -> None:
     found = await status(running)
     assert list(found) == [
-        "version", "pid", "started_at", "uptime_seconds", "in_flight", "database",
-        "database_bytes", "records_written", "retention", "providers", "last_error",
+        "version", "pid", "started_at", "uptime_seconds", "listening", "tls", "open_mode",
+        "gateway_keys", "in_flight", "database", "database_bytes", "records_written", "retention",
+        "reload", "limits", "breakers", "providers", "last_error",
     ]  # fmt: skip
     assert found["version"] == __version__
     assert found["pid"] == os.getpid()
@@ -81,13 +95,19 @@ async def test_status_has_the_documented_fields(running: Gateway) -> None:
             "name": "openai",
             "type": "openai",
             "base_url": f"{running.simulator.url}/v1",
+            "enabled": True,
+            "status": "enabled",
             "key": "client's own",
+            "keys": [],
         },
         {
             "name": "anthropic",
             "type": "anthropic",
             "base_url": running.simulator.url,
+            "enabled": True,
+            "status": "enabled",
             "key": "client's own",
+            "keys": [],
         },
     ]
     assert await status(running, "/api/v2/ai-gateway") == found | {
@@ -108,6 +128,156 @@ async def test_status_counts(running: Gateway) -> None:
     gate.release()
     await asking
     assert (await status(running))["in_flight"] == 0
+
+
+CONTROL = [("X-Aigw-Control", CONTROL_TOKEN)]
+RELOAD = "/api/v2/aibridge/reload"
+STATUS = "/api/v2/aibridge/status"
+READ = "/api/v2/aibridge/interceptions"
+ADMIN = Viewer("ada", is_admin=True)
+USER = Viewer("bob")
+
+
+@pytest.mark.parametrize("prefix", ["/api/v2/aibridge", "/api/v2/ai-gateway"])
+async def test_reload(tmp_path: Path, simulator: Simulator, prefix: str) -> None:
+    refused = ReloadOutcome(at=1_700_000_000_000_000, ok=False, problems=("a is wrong", "b too"))
+    control = Standing(Configuration(providers={}, described={}), last=refused)
+    async with gateway(tmp_path, simulator, control=control) as running:
+        answer = await ask(running, "POST", f"{prefix}/reload", b"", CONTROL)
+        assert answer.status == 200
+        expected = {
+            "at": "2023-11-14T22:13:20.000000Z",
+            "ok": False,
+            "problems": ["a is wrong", "b too"],
+            "needs_restart": [],
+        }
+        assert json.loads(answer.body) == expected
+        assert (await status(running))["reload"] == expected
+    assert control.reloads == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("X-Aigw-Control", "")],
+        [("X-Aigw-Control", CONTROL_TOKEN[:-1])],
+        [("X-Aigw-Control", CONTROL_TOKEN + "x")],
+        [("X-Aigw-Control", "h\u00e9")],
+        [("Authorization", f"Bearer {CONTROL_TOKEN}")],
+    ],
+)
+async def test_reload_needs_the_control_token(
+    tmp_path: Path, simulator: Simulator, headers: list[tuple[str, str]]
+) -> None:
+    control = Standing(Configuration(providers={}, described={}))
+    async with gateway(tmp_path, simulator, control=control) as running:
+        answer = await ask(running, "POST", RELOAD, b"", headers)
+        assert answer.status == 403
+        assert "aigw reload" in json.loads(answer.body)["message"]
+        assert b"canary" not in answer.received
+    assert control.reloads == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_reload_by_other_methods_is_no_page(running: Gateway, method: str) -> None:
+    assert (await ask(running, method, RELOAD, b"", CONTROL)).status == 404
+
+
+async def test_an_empty_token_lets_nobody_in(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "aigw.db")
+    facts = DaemonFacts(tmp_path / "aigw.db", 1)
+    pages = Pages(facts, writer, Metrics(), Standing(Configuration(providers={}, described={})))
+    for headers in ({}, {"X-Aigw-Control": ""}):
+        assert not pages.is_control(make_mocked_request("POST", RELOAD, headers))
+
+
+async def page(
+    running: Gateway, path: str, viewer: Viewer | None, *, control: bool = False
+) -> int | None:
+    headers = dict(CONTROL) if control else {}
+    answer = await running.pages.respond(make_mocked_request("GET", path, headers), path, viewer)
+    return None if answer is None else answer.status
+
+
+async def test_who_sees_which_page(running: Gateway) -> None:
+    # Health is nobody's secret; a load balancer has no key.
+    for path in ("/healthz", "/readyz"):
+        assert await page(running, path, None) == 200
+    for path, viewer, expected in (
+        (STATUS, None, 403),
+        (STATUS, USER, 403),
+        (STATUS, ADMIN, 200),
+        (STATUS, LOCAL, 200),
+        (READ, None, 403),
+        (READ, USER, 200),
+        (READ, ADMIN, 200),
+        ("/api/v2/aibridge/nonsense", USER, None),
+        ("/nonsense", None, None),
+    ):
+        assert await page(running, path, viewer) == expected, (path, viewer)
+    for path in (STATUS, READ):
+        assert await page(running, path, None, control=True) == 200
+
+
+async def test_status_of_an_access_controlled_gateway(tmp_path: Path, simulator: Simulator) -> None:
+    async with gateway(tmp_path, simulator) as running:
+        assert (await status(running))["open_mode"] is True
+        await running.writer.call(insert_key)
+        found = await status(running)
+        assert (found["open_mode"], found["gateway_keys"]) == (False, 1)
+
+
+async def test_status_of_a_configuration(tmp_path: Path, simulator: Simulator) -> None:
+    pair = new_pair(tmp_path)
+    keys = [ApiKey(Secret(f"sk-canary-{n}-0123456789012"), ("A", "{}")) for n in ("one", "two")]
+    home = Provider(TYPES["openai"], "home", "https://h.example/v1", KeyPool(keys))
+    described = {
+        "home": ProviderSettings(type="openai", name="home"),
+        "off": ProviderSettings(
+            type="azure", name="off", base_url="https://a.example", enabled=False
+        ),
+    }
+    configuration = Configuration(
+        providers={"home": home}, described=described, max_concurrency=3, rate_limit=4
+    )
+    control = Standing(configuration, tls=ListenerTls(TlsFiles(pair.cert, pair.key)))
+    breaker = {"provider": "home", "model": "m", "state": "open", "seconds": 12}
+    async with gateway(tmp_path, simulator, control=control, breakers=lambda: [breaker]) as running:
+        found = await status(running)
+    assert found["listening"] == "http://127.0.0.1:0"
+    assert found["retention"] == "for ever"
+    assert found["limits"] == {"max_concurrency": 3, "rate_limit": 4}
+    assert found["breakers"] == [breaker]
+    assert found["tls"] == {"expires": f"{control.tls.leaf.expires:%Y-%m-%dT%H:%M:%SZ}"}  # type: ignore[union-attr]
+    assert found["providers"] == [
+        {
+            "name": "home",
+            "type": "openai",
+            "base_url": "https://h.example/v1",
+            "enabled": True,
+            "status": "enabled",
+            "key": "configured",
+            "keys": [
+                {"hint": "sk-c...9012", "state": "available", "seconds": 0.0},
+                {"hint": "sk-c...9012", "state": "available", "seconds": 0.0},
+            ],
+        },
+        {
+            "name": "off",
+            "type": "azure",
+            "base_url": "https://a.example",
+            "enabled": False,
+            "status": "disabled",
+            "key": "client's own",
+            "keys": [],
+        },
+    ]
+
+
+def test_facts_hide_the_token(tmp_path: Path) -> None:
+    facts = DaemonFacts(tmp_path / "a.db", 1, control_token=CONTROL_TOKEN)
+    assert "canary" not in f"{facts!r} {facts}"
 
 
 async def test_status_does_not_show_keys(tmp_path: Path, simulator: Simulator) -> None:

@@ -145,3 +145,30 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="--db"):
         DaemonLock(tmp_path / "file" / "aigw.db").acquire()
+
+
+def test_the_note_keeps_what_commands_need_and_shows_no_token(tmp_path: Path) -> None:
+    database = tmp_path / "aigw.db"
+    lock = DaemonLock(database)
+    lock.acquire()
+    left = runtime()
+    left.control_token, left.certificate = "canary-token", "-----BEGIN CERTIFICATE-----"
+    left.listening = "https://0.0.0.0:1"
+    lock.publish(left)
+    found = read_runtime(database)
+    lock.release()
+    assert found == left
+    assert "canary" not in f"{found!r} {found}"
+
+
+def test_the_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    database = tmp_path / "aigw.db"
+    lock = DaemonLock(database)
+    lock.acquire()
+    runtime_path(database).write_text(
+        '{"pid": 7, "address": "http://127.0.0.1:1", "started_at": 2, "version": "0.1"}'
+    )
+    found = read_runtime(database)
+    lock.release()
+    assert found is not None
+    assert (found.control_token, found.certificate, found.listening) == ("", None, "")

@@ -12,7 +12,7 @@ import pytest
 
 from aigw import clock
 from aigw.store import maintenance
-from aigw.store.maintenance import prune_once, prune_regularly
+from aigw.store.maintenance import Pruning, prune_once, prune_regularly
 from aigw.store.schema import CHILD_TABLES
 from aigw.store.writer import Writer
 from aigw.tasks import spawn
@@ -144,3 +144,23 @@ async def test_what_is_not_indexed_yet_can_be_pruned(path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM search('indexed OR yet')").fetchone() == (
             0,
         )
+
+
+async def test_the_retention_may_change_while_it_prunes(
+    writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for age in (50, 10):
+        at = clock.now() - age * DAY
+        await writer.commit([start(f"i-{age}", at), end(f"i-{age}", at)])
+    pruning = Pruning(writer)
+    pruning.keep(timedelta(0))
+    pruning.keep(MONTH)
+    await until(lambda: counts(path)["interceptions"] == 1, "the first pruning")
+    # The same once more does not begin anew: a storm of reloads is no storm of prunings.
+    monkeypatch.setattr(maintenance, "prune_regularly", None)
+    pruning.keep(MONTH)
+    monkeypatch.undo()
+    pruning.keep(timedelta(days=5))
+    await until(lambda: counts(path)["interceptions"] == 0, "the second pruning")
+    pruning.stop()
+    pruning.stop()
