@@ -18,7 +18,8 @@ class Received:
     """One request. `head` and `framed` together are all of its bytes, in order.
 
     `headers` keeps order, case and duplicates. `body` is `framed` without chunk framing (still
-    compressed if the client compressed it). `sent` counts the answer's bytes handed to the socket.
+    compressed if the client compressed it). `sent` counts the answer's bytes handed to the socket,
+    `status` is the answer's.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Received:
     connection: int = 0
     index: int = 0
     sent: int = 0
+    status: int = 0
     answered: threading.Event = field(default_factory=threading.Event)
     disconnected: threading.Event = field(default_factory=threading.Event)
 
