@@ -406,6 +406,28 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     )
 
 
+@pytest.mark.parametrize(
+    ("last", "left"), [(Script(status=500, body=b"x"), 1), (LIMITED, 1), (Script(ending="reset"), 0)]
+)  # fmt: skip
+async def test_refusals_that_are_not_whole_leave_no_connection(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, last: Script, left: int
+) -> None:
+    monkeypatch.setattr(dispatch_module, "INSPECTION_SECONDS", 0.02)
+    stalled = Script(status=429, body=b"never", hold={0: Gate()})
+    for name in NAMES[:2]:
+        setup.simulator.script(stalled, match=key(name))
+    setup.simulator.script(last, match=key("three"))
+    if left:
+        sent, _ = await setup.ask(setup.provider())
+        assert (sent.answer.status, sent.attempts) == (last.status, 3)
+    else:
+        with pytest.raises(UpstreamError):
+            await setup.ask(setup.provider())
+    await asyncio.to_thread(
+        setup.simulator.wait_until, lambda: setup.simulator.connection_count == left
+    )
+
+
 async def test_who_leaves_while_an_error_is_looked_into_leaves_no_connection(setup: Setup) -> None:
     provider = setup.provider()
     gate = Gate()
@@ -464,6 +486,7 @@ async def test_a_late_success_leaves_a_refused_key_where_it_is(setup: Setup) -> 
     await asyncio.to_thread(gate.reached.wait, LONG)
     setup.now += 1
     await setup.ask(provider, "the limited one")
+    setup.now += 1
     gate.release()
     sent, body = await slow
     assert (sent.credential, body) == (KEYS[0], b"late")
