@@ -154,6 +154,26 @@ class UpstreamAnswer:
         value = self.headers.get(hdrs.CONTENT_LENGTH)
         return int(value) if value is not None and value.isdecimal() else None
 
+    async def peek(self, limit: int, seconds: float) -> bytes:
+        """The whole body, which stays to be read; nothing of it may have been read before.
+
+        Empty when it is longer than `limit`, not whole within `seconds`, or breaks off: whoever
+        reads it then will see.
+        """
+        content = self.content
+        if (self.content_length or 0) > limit or content.exception() is not None:
+            return b""
+        try:
+            async with asyncio.timeout(seconds):
+                await content.wait_eof()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return b""
+        if content.total_bytes > limit:
+            return b""
+        # Taking it out and putting it back is what aiohttp is about to remove; an empty body's
+        # reader has no buffer at all.
+        return b"".join(getattr(content, "_buffer", ()))
+
     def close(self) -> None:
         """Drop the connection if the answer is not at its end; whoever reads gets an error."""
         if self._connection is None:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from multidict import CIMultiDict
 
@@ -142,3 +143,54 @@ async def test_what_is_no_answer(answer: bytes) -> None:
         with pytest.raises(UpstreamError) as caught:
             await body(ask)
         assert (caught.value.status, caught.value.kind) == (502, "upstream_invalid")
+
+
+def whole(text: bytes) -> bytes:
+    return b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen", "read"),
+    [
+        (whole(b"a body"), b"a body", b"a body"),
+        (whole(b"x" * 64), b"x" * 64, b"x" * 64),
+        (whole(b"x" * 65), b"", b"x" * 65),
+        (whole(b""), b"", b""),
+        (
+            b"HTTP/1.1 403 F\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+            b"abc",
+            b"abc",
+        ),
+        (
+            b"HTTP/1.1 403 F\r\nTransfer-Encoding: chunked\r\n\r\n41\r\n%b\r\n0\r\n\r\n" % (b"x" * 65),
+            b"",
+            b"x" * 65,
+        ),
+    ],
+    ids=["short", "at the limit", "over it", "empty", "chunked", "chunked over it"],
+)  # fmt: skip
+async def test_a_body_that_was_looked_at_is_still_to_be_read(
+    answer: bytes, seen: bytes, read: bytes
+) -> None:
+    async with provider(answer, OK) as (made, ask), asyncio.timeout(LONG):
+        got: UpstreamAnswer = await ask()  # type: ignore[misc]
+        assert await got.peek(64, 5.0) == seen
+        assert await got.content.read() == read
+        assert await body(ask) == b"ok"
+        assert len(made.connections) == 1
+
+
+async def test_looking_at_a_body_that_stalls_or_breaks_off() -> None:
+    begun = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nbeg"
+    async with provider(begun) as (made, ask), asyncio.timeout(LONG):
+        got: UpstreamAnswer = await ask()  # type: ignore[misc]
+        assert await got.peek(64, 0.01) == b""
+        made.connections[0].write(b"un, ok")
+        assert await got.content.read() == b"begun, ok"
+        got = await ask()  # type: ignore[misc]
+        made.connections[0].close()
+        assert await got.peek(64, 5.0) == b""
+        assert await got.peek(64, 5.0) == b""
+        with pytest.raises(aiohttp.ClientError):
+            await got.content.read()
+        got.close()

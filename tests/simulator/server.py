@@ -96,6 +96,7 @@ class Connection(asyncio.Protocol):
         request, script = await self._next_request()
         if script is None:
             script = self._owner.choose(request)
+        request.status = script.status
         if request.method == "HEAD" or script.status in _BODILESS:
             script = script.without_body()
         try:
@@ -204,12 +205,18 @@ class Engine:
         self._keep = keep
         self._tasks: set[asyncio.Task[None]] = set()
         self._scripts: deque[tuple[Callable[[Received], bool], Script]] = deque()
+        self._rules: list[tuple[Callable[[Received], bool], Script, itertools.count[int]]] = []
         self._server: asyncio.Server | None = None
 
     def add(self, script: Script, matches: Callable[[Received], bool]) -> None:
         """Queue a script for the first request that matches. Usable from any thread."""
         with self.condition:
             self._scripts.append((matches, script))
+
+    def add_rule(self, script: Script, matches: Callable[[Received], bool], after: int) -> None:
+        """Answer every matching request by a script, but the first `after` of them."""
+        with self.condition:
+            self._rules.append((matches, script, itertools.count(-after)))
 
     def pending(self) -> int:
         """How many scripts no request has used yet."""
@@ -230,6 +237,9 @@ class Engine:
             for position, (matches, script) in enumerate(self._scripts):
                 if matches(request) and (request.index or not script.only_reused):
                     del self._scripts[position]
+                    return script
+            for matches, script, turns in self._rules:
+                if matches(request) and next(turns) >= 0:
                     return script
         return answer(request)
 

@@ -101,6 +101,10 @@ class Simulator:
         for script in scripts:
             self._engine.add(script, _predicate(match))
 
+    def always(self, script: Script, *, match: Match, after: int = 0) -> None:
+        """Answer all matching requests by this, but the first `after`: a key that is refused."""
+        self._engine.add_rule(script, _predicate(match), after)
+
     def clear_scripts(self) -> None:
         """Forget scripts not used yet."""
         self._engine.clear_scripts()

@@ -21,8 +21,9 @@ class Received:
     """One request. `head` and `framed` together are all of its bytes, in order.
 
     `headers` keeps order, case and duplicates. `body` is `framed` without chunk framing (still
-    compressed if the client compressed it). `sent` counts the answer's bytes handed to the socket.
-    `signed` says who signed it, once its AWS signature has been found right.
+    compressed if the client compressed it). `sent` counts the answer's bytes handed to the socket,
+    `status` is the answer's. `signed` says who signed it, once its AWS signature has been found
+    right.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Received:
     index: int = 0
     sent: int = 0
     signed: Signed | None = None
+    status: int = 0
     answered: threading.Event = field(default_factory=threading.Event)
     disconnected: threading.Event = field(default_factory=threading.Event)
 

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import fnmatch
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aigw.providers.model_rules import (
+    Choice,
+    ModelRefusedError,
+    ModelRules,
+    matches,
+    names_one_model,
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "model", "choice"),
+    [
+        (ModelRules(), "gpt-5", Choice("gpt-5", None)),
+        (ModelRules(), "", Choice("", None)),
+        (ModelRules(allow=["gpt-5*"]), "gpt-5-mini", Choice("gpt-5-mini", None)),
+        (ModelRules(allow=["GPT-5*"]), "Gpt-5", Choice("Gpt-5", None)),
+        (ModelRules(deny=["gpt-4*"]), "gpt-5", Choice("gpt-5", None)),
+        (
+            ModelRules(aliases={"fast": "gpt-5-nano"}),
+            "FAST",
+            Choice("gpt-5-nano", 'alias "fast" = "gpt-5-nano"'),
+        ),
+        # The name of an alias need not be allowed, and may be a denied model: it is not asked for.
+        (
+            ModelRules(allow=["gpt-5*"], deny=["gpt-4*"], aliases={"gpt-4": "gpt-5"}),
+            "gpt-4",
+            Choice("gpt-5", 'alias "gpt-4" = "gpt-5"'),
+        ),
+        # Once, not on and on.
+        (ModelRules(aliases={"a": "b", "b": "a"}), "a", Choice("b", 'alias "a" = "b"')),
+        (ModelRules(aliases={"fast": "gpt-5"}), "", Choice("", None)),
+    ],
+)
+def test_what_is_asked_for(rules: ModelRules, model: str, choice: Choice) -> None:
+    assert rules.choose(model) == choice
+
+
+@pytest.mark.parametrize(
+    ("rules", "model", "rule"),
+    [
+        (
+            ModelRules(deny=["o1*", "gpt-4*"], provider="openai"),
+            "gpt-4-turbo",
+            'provider openai denies models matching "gpt-4*"',
+        ),
+        (
+            ModelRules(allow=["a", "b*"], provider="team"),
+            "c",
+            "provider team allows only: a, b*",
+        ),
+        (ModelRules(allow=["*"], deny=["gpt-4"]), "GPT-4", 'the provider denies models matching "gpt-4"'),
+        (ModelRules(deny=["gpt-4"]), " gpt-4\n", 'the provider denies models matching "gpt-4"'),
+        (
+            ModelRules(deny=["gpt-4*"], aliases={"cheap": "gpt-4"}),
+            "cheap",
+            'the provider denies models matching "gpt-4*"',
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_refused(rules: ModelRules, model: str, rule: str) -> None:
+    with pytest.raises(ModelRefusedError) as caught:
+        rules.choose(model)
+    assert caught.value.rule == rule
+    assert caught.value.model == (rules.aliases.get(model) or model)
+    assert rule in str(caught.value)
+    assert (caught.value.status, caught.value.kind) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("rules", [ModelRules(allow=["*"]), ModelRules(deny=["gpt-4"])])
+@pytest.mark.parametrize("model", ["", " ", "\n"])
+def test_where_there_are_rules_an_unread_model_is_refused(rules: ModelRules, model: str) -> None:
+    with pytest.raises(ModelRefusedError, match="names no model that the rules of the provider"):
+        rules.choose(model)
+
+
+def test_a_long_name_is_not_repeated_whole() -> None:
+    with pytest.raises(ModelRefusedError) as caught:
+        ModelRules(allow=["a"]).choose("x" * 1_000_000)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("rules", "needed"),
+    [
+        (ModelRules(), False),
+        (ModelRules(allow=["a"]), True),
+        (ModelRules(deny=["a"]), True),
+        (ModelRules(aliases={"a": "b"}), True),
+    ],
+)
+def test_when_the_model_must_be_named_once(rules: ModelRules, needed: bool) -> None:
+    assert rules.needs_single_model is needed
+
+
+@pytest.mark.parametrize(
+    ("body", "one"),
+    [
+        (b'{"model":"a"}', True),
+        (b' \n{"stream":true, "model": "a", "messages":[{"model":"b"}]}', True),
+        (b'{"metadata":{"model":"x"},"model":"a"}', True),
+        (b'{"text":"\\"model\\":1","model":"a"}', True),
+        (b"{}", True),
+        (b'{"model":"a","model":"b"}', False),
+        (b'{"model":"a","messages":[],"Model":"b"}', False),
+        (b'{"model":"a","m\\u006fdel":"b"}', False),
+        (b'{"model":"a","MODEL":1}', False),
+        # There no model can be read; the rules refuse it for that.
+        (b"", True),
+        (b"[1]", True),
+        (b"\x1f\x8b", True),
+        # Something begins, and nobody can say what.
+        (b'{"model":"a"', False),
+        (b'{"model":"a","\\ud800x":"b"}', False),
+    ],
+)
+def test_whether_a_body_names_one_model(body: bytes, one: bool) -> None:
+    assert names_one_model(body) is one
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("a", "a", True),
+        ("a", "ab", False),
+        ("*", "", True),
+        ("a*a", "a", False),
+        ("a*a", "aa", True),
+        ("a*b*c", "axxbxxc", True),
+        ("a*b*c", "axxcxxb", False),
+        ("ab*ba", "aba", False),
+        ("**", "x", True),
+        ("a.c", "abc", False),
+        ("[ab]", "a", False),
+        ("a?", "ab", False),
+        ("*a*", "\n a\n", True),
+    ],
+)
+def test_patterns(pattern: str, text: str, found: bool) -> None:
+    assert matches(pattern, text) is found
+
+
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
+def test_patterns_are_the_shells(pattern: str, text: str) -> None:
+    assert matches(pattern, text) == fnmatch.fnmatchcase(text, pattern)
+
+
+def test_no_name_makes_a_pattern_slow() -> None:
+    began = time.perf_counter()
+    assert not matches("*a" * 50 + "*b", "a" * 200_000)
+    assert time.perf_counter() - began < 1.0
