@@ -143,9 +143,10 @@ def _sorted_out(path: Path, document: Document) -> ConfigFile:
         if key in BY_KEY:
             entries[key] = Entry(value, line)
         elif match := _PROVIDER.fullmatch(key):
+            line = line or document.lines.get(match[1]) or document.lines.get(PROVIDERS_KEY)
             table = providers.setdefault(match[1], ProviderTable(match[1], line))
-            if problem := _take_setting(table, match[2], Entry(value, line or table.line)):
-                problems.append(f"{_place(path, key, line or table.line)}: {problem}")
+            if problem := _take_setting(table, match[2], Entry(value, line)):
+                problems.append(f"{_place(path, key, line)}: {problem}")
         elif key == PROVIDERS_KEY:
             problems.append(f"{_place(path, key, line)}: must be a list of tables")
         elif is_table(key):

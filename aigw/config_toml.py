@@ -28,6 +28,7 @@ def parse_toml(path: Path, text: str) -> Document:
     document = Document(leaves=_leaves(table, ""))
     for key, line in _keys(text):
         document.lines.setdefault(key, line)
+        document.lines.setdefault(key.removesuffix("[0]"), line)
     return document
 
 

@@ -148,8 +148,10 @@ def test_tls_needs_certificate_and_key(tmp_path: Path) -> None:
     ]
     path = config(tmp_path, "[networking.tls]\nkey_file = 'k.pem'\n")
     assert problems({}, {}, path) == [
-        f"{path}:2: networking.tls.key_file: --tls-key-file is given without --tls-cert-file: "
-        "TLS needs both"
+        (
+            f"{path}:2: networking.tls.key_file: --tls-key-file is given without --tls-cert-file: "
+            "TLS needs both"
+        )
     ]
     assert resolve({"--tls-cert-file": ""}, {}).tls_cert_file is None
 
