@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+_NONE_WHEN_EMPTY = ("path", "url")
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -57,9 +59,13 @@ class Option:
     def read(self, value: object) -> object:
         """The typed value of what a flag, variable or file holds. Secrets stay references.
 
+        None for the empty text where a path or URL that has no default is switched off with it.
+
         Raises:
             ValueError: it is not allowed; the message says what is.
         """
+        if value == "" and self.default == "" and self.kind in _NONE_WHEN_EMPTY:
+            return None
         if self.choices and value not in self.choices:
             raise ValueError(f"{value!r} is not one of {', '.join(self.choices)}")
         typed = READERS[self.kind](value)

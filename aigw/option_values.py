@@ -259,6 +259,25 @@ def read_list(value: object) -> tuple[str, ...]:
     raise ValueError(f"{shown(value)} is not a list of texts")
 
 
+def read_mapping(value: object) -> dict[str, str]:
+    """Texts by name, in order: a table in a file, `A=b,C=d` elsewhere."""
+    if isinstance(value, str):
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        # The text is not repeated: what stands behind a header's name may be secret.
+        if not all(name.strip() and equals for name, equals, _ in pairs):
+            raise ValueError("this is not a list of pairs: use NAME=VALUE,NAME=VALUE")
+        names = [name.strip() for name, _, _ in pairs]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{shown(min(twice))} is given twice")
+        return {name.strip(): text.strip() for name, _, text in pairs}
+    if not isinstance(value, dict):
+        raise ValueError(f"{shown(value)} is not a table of names with their texts")  # noqa: TRY004 - every reader raises ValueError
+    wrong = [name for name, text in value.items() if not isinstance(text, str)]
+    if wrong:
+        raise ValueError(f"the value of {shown(str(wrong[0]))} is not text: put it in quotes")
+    return {str(name): text for name, text in value.items()}
+
+
 READERS: dict[str, Callable[[object], Any]] = {
     "bool": read_bool,
     "string": read_string,
@@ -271,6 +290,7 @@ READERS: dict[str, Callable[[object], Any]] = {
     "output": read_output,
     "regex": read_regex,
     "list": read_list,
+    "mapping": read_mapping,
     "header": read_header,
 }
 """By an option's kind."""
@@ -298,6 +318,8 @@ def text_of(value: object) -> str:
         return format_duration(value)
     if isinstance(value, tuple):
         return ",".join(value)
+    if isinstance(value, dict):
+        return ",".join(f"{name}={text}" for name, text in value.items())
     return "" if value is None else str(value)
 
 

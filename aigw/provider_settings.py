@@ -48,16 +48,21 @@ class BedrockSettings:
 class ProviderSettings:
     """One provider. `type` is a key of `providers.types.TYPES`, `name` its route, unique.
 
+    It is the type that counts: of what is configured as `anthropic` and has Bedrock settings it is
+    `bedrock`, and `chatgpt` of an `openai` of that name at its address.
+
     Attributes:
-        base_url: as it counts, the type's default included; without trailing slash.
+        base_url: as it counts, the type's default included; without trailing slash. Of Bedrock the
+            address that `bedrock` leads to, to be shown; empty when only AWS knows the region.
         keys: central keys, in the order in which they are tried; empty: the client's own is used.
+            Of Bedrock: its API keys (Bearer), in place of AWS credentials.
         key_cooldown: how long a refused key rests where the provider does not say.
-        headers: further headers for every request.
+        headers: further headers for every request; their values may be secrets.
         allow_models: patterns of which a requested model must match one; empty allows all.
         deny_models: patterns of which it must match none.
         model_aliases: requested model to the one that is asked for instead.
         allow_byok: whether users may send their own credential.
-        bedrock: set where the provider is served from Amazon Bedrock.
+        bedrock: set where the provider is served from Amazon Bedrock: where `type` is `bedrock`.
         origins: by option name, where each given value came from (`str(settings.Origin)`).
     """
 
@@ -67,7 +72,7 @@ class ProviderSettings:
     base_url: str = ""
     keys: tuple[Secret, ...] = ()
     key_cooldown: timedelta = KEY_COOLDOWN
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     allow_models: tuple[str, ...] = ()
     deny_models: tuple[str, ...] = ()
     model_aliases: Mapping[str, str] = field(default_factory=dict)

@@ -9,19 +9,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from aigw.config_file import ConfigFile, find_default, is_open_to_others, load
+from aigw.config_file import ConfigFile, find_default, load
 from aigw.errors import ConfigError
+from aigw.given import Given, Origin, Source, ValueReader
 from aigw.option_values import STANDARD_OUTPUTS, Address, anchored, format_size, text_of
 from aigw.options import BY_FLAG, BY_NAME, BY_VARIABLE, OPTIONS, Option, nearest
-from aigw.secrets import Secret, describe_reference, is_reference, read_secret
+from aigw.provider_config import Resolved, resolve_providers
+from aigw.provider_options import is_provider_variable
+from aigw.provider_settings import ProviderSettings
+from aigw.secrets import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import timedelta
 
-Source = Literal["flag", "variable", "file", "default"]
+__all__ = [
+    "MAY_BE_EMPTY",
+    "Origin",
+    "Settings",
+    "Source",
+    "database_path",
+    "resolve",
+    "resolve_one",
+    "shown_secret",
+    "shown_value",
+    "without_settings",
+]
 
 # Leftovers of Coder's gateway are warned of, not refused: Coder ignores them too.
 _WATCHED_PREFIXES = ("CODER_AIBRIDGE_", "CODER_AI_GATEWAY_")
@@ -31,23 +46,13 @@ MAY_BE_EMPTY = ("output", "regex", "header")
 """Kinds of option for which the empty text is a value of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a value came from. `detail` is the flag, the variable, or `PATH:KEY`."""
-
-    source: Source
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.source} {self.detail}".rstrip()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every option's value; options.py says what each means. Sizes are bytes.
 
     `config` is the file that was read, None when none was. `log_human` and `log_json` are empty,
-    `/dev/stderr`, `/dev/stdout` or an absolute path. All paths are absolute.
+    `/dev/stderr`, `/dev/stdout` or an absolute path. All paths are absolute. `providers` are all that
+    are configured, those switched off too, whichever way.
     """
 
     enabled: bool
@@ -94,18 +99,9 @@ class Settings:
     log_filter: str
     prometheus_enable: bool
     prometheus_address: Address
+    providers: tuple[ProviderSettings, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A value as one level gives it. `place` names it in a message, `folder` anchors its paths."""
-
-    raw: object
-    origin: Origin
-    place: str
-    folder: Path
 
 
 def resolve(
@@ -128,6 +124,9 @@ def resolve(
     resolver.read_file(config_path)
     values = {o.name: resolver.value_of(o) for o in OPTIONS if o.name != "config"}
     values["config"] = resolver.file.path if resolver.file else None
+    resolver.check_together(values)
+    resolved = Resolved(values, resolver.origins, resolver.places)
+    values["providers"] = resolve_providers(resolved, resolver.file, resolver.reader)
     resolver.warn_of_unknown_variables()
     if resolver.problems:
         raise ConfigError(*resolver.problems)
@@ -164,13 +163,14 @@ class _Resolver:
     def __init__(
         self, flags: Mapping[str, object], environ: Mapping[str, str], *, run_commands: bool = True
     ) -> None:
-        self.problems: list[str] = []
-        self.warnings: list[str] = []
+        self.reader = ValueReader(environ, run_commands=run_commands)
+        self.problems = self.reader.problems
+        self.warnings = self.reader.warnings
         self.origins: dict[str, Origin] = {}
+        self.places: dict[str, str] = {}
         self.file: ConfigFile | None = None
         self._flags = flags
         self._environ = environ
-        self._run_commands = run_commands
         for name in flags:
             if name not in BY_NAME and name not in BY_FLAG:
                 raise KeyError(name)
@@ -195,9 +195,9 @@ class _Resolver:
     def value_of(self, option: Option) -> Any:
         """The option's value; None after a problem."""
         levels = (self._from_flags(option), self._from_variables(option), self._from_file(option))
-        chosen: tuple[object, _Given] | None = None
+        chosen: tuple[object, Given] | None = None
         for level in levels:
-            found = self._checked(option, list(level))
+            found = self.reader.read(option, level)
             chosen = chosen or found
         if chosen is None:
             if option.name not in self.origins:
@@ -205,76 +205,39 @@ class _Resolver:
             return self._default(option)
         typed, given = chosen
         self.origins[option.name] = given.origin
+        self.places[option.name] = given.place
         if option.secret:
-            return self._secret(typed, given)
+            return self.reader.secret(str(typed), given)
         return _anchor(option, typed, given.folder)
 
-    def above_file(self, option: Option) -> list[_Given]:
+    def above_file(self, option: Option) -> list[Given]:
         """What the command line and the environment give."""
         return [*self._from_flags(option), *self._from_variables(option)]
 
-    def _from_flags(self, option: Option) -> Iterator[_Given]:
+    def _from_flags(self, option: Option) -> Iterator[Given]:
         for name in (option.name, *option.flags):
             raw = self._flags.get(name)
             if raw is not None:
                 flag = option.flag if name == option.name else name
-                yield _Given(raw, Origin("flag", flag), flag, Path.cwd())
+                yield Given(raw, Origin("flag", flag), flag, Path.cwd())
 
-    def _from_variables(self, option: Option) -> Iterator[_Given]:
+    def _from_variables(self, option: Option) -> Iterator[Given]:
         # An empty variable is an unset one (`docker run -e NAME=`), but for texts that may be empty.
         may_be_empty = option.kind in MAY_BE_EMPTY
         for name in option.variables:
             raw = self._environ.get(name)
             if raw is not None and (raw.strip() or may_be_empty):
-                yield _Given(raw, Origin("variable", name), name, Path.cwd())
+                yield Given(raw, Origin("variable", name), name, Path.cwd())
 
-    def _from_file(self, option: Option) -> Iterator[_Given]:
+    def _from_file(self, option: Option) -> Iterator[Given]:
         if self.file is None:
             return
         for key in option.keys:
             entry = self.file.entries.get(key)
             if entry is not None:
                 origin = Origin("file", f"{self.file.path}:{key}")
-                yield _Given(entry.value, origin, self.file.place(key), self.file.path.parent)
-
-    def _checked(self, option: Option, level: list[_Given]) -> tuple[object, _Given] | None:
-        """The value of one level. Its names (old, new) may not contradict each other."""
-        good: list[tuple[object, _Given]] = []
-        for given in level:
-            try:
-                good.append((option.read(given.raw), given))
-            except ValueError as error:
-                self.problems.append(f"{given.place}: {_hidden(option, str(error))}")
-        if not good:
-            return None
-        if any(typed != good[0][0] for typed, _ in good[1:]):
-            names = " and ".join(given.place for _, given in good)
-            self.problems.append(f"{names} say different things: set only one")
-        if option.secret:
-            self._warn_of_exposure(str(good[0][0]), good[0][1])
-        return good[0]
-
-    def _warn_of_exposure(self, text: str, given: _Given) -> None:
-        if not text or is_reference(text):
-            return
-        better = "use env:NAME, file:PATH or cmd:COMMAND"
-        if given.origin.source == "flag":
-            self.warnings.append(f"{given.place}: other users can see this key in `ps`; {better}")
-        if given.origin.source == "file" and self.file and is_open_to_others(self.file.path):
-            self.warnings.append(
-                f"{given.place}: other users can read this key in the file; {better}, "
-                f"or: chmod 600 {self.file.path}"
-            )
-
-    def _secret(self, typed: object, given: _Given) -> Secret:
-        text = str(typed)
-        if not self._run_commands and text.strip().startswith("cmd:"):
-            return Secret("", describe_reference(text))
-        try:
-            return read_secret(text, self._environ, given.folder)
-        except ValueError as error:
-            self.problems.append(f"{given.place}: {error}")
-            return Secret()
+                path = self.file.path
+                yield Given(entry.value, origin, self.file.place(key), path.parent, path)
 
     def _default(self, option: Option) -> Any:
         if option.secret:
@@ -282,18 +245,34 @@ class _Resolver:
         text = option.default_text()
         return option.read(text) if text or option.kind in MAY_BE_EMPTY else None
 
+    def check_together(self, values: Mapping[str, Any]) -> None:
+        """Find values that cannot be beside each other."""
+        certificate, key = BY_NAME["tls_cert_file"], BY_NAME["tls_key_file"]
+        for given, missing in ((certificate, key), (key, certificate)):
+            if values[given.name] and not values[missing.name]:
+                self.problems.append(
+                    f"{self.places[given.name]}: {given.flag} is given without {missing.flag}: "
+                    "TLS needs both"
+                )
+        headers: dict[str, str] = {}
+        for name in ("actor_header_id", "actor_header_username", "actor_header_email"):
+            header = values[name] or ""
+            other = headers.setdefault(header.lower(), name) if header else name
+            if other != name:
+                place = self.places.get(name) or self.places[other]
+                self.problems.append(
+                    f"{place}: {BY_NAME[other].flag} and {BY_NAME[name].flag} are the same header "
+                    f"{header}: choose another"
+                )
+
     def warn_of_unknown_variables(self) -> None:
         """Warn of variables that look like ours and set nothing."""
         for name in sorted(self._environ):
-            if name in BY_VARIABLE:
+            if name in BY_VARIABLE or is_provider_variable(name):
                 continue
             near = nearest(name, BY_VARIABLE)
             if name.startswith(_WATCHED_PREFIXES) or (near and name.startswith(_OWN_PREFIX)):
                 self.warnings.append(f"{name}: no such setting, ignored{near}")
-
-
-def _hidden(option: Option, message: str) -> str:
-    return "the key is not text: put it in quotes" if option.secret else message
 
 
 def _anchor(option: Option, typed: object, folder: Path) -> object:
@@ -305,9 +284,25 @@ def _anchor(option: Option, typed: object, folder: Path) -> object:
     return typed
 
 
+def shown_secret(secret: Secret) -> str:
+    """A secret masked, with the reference that it was given as."""
+    if not secret.reference:
+        return str(secret)
+    return f"{secret or 'not read'} ({secret.reference})"
+
+
+def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what sets an option or provider of the gateway."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in BY_VARIABLE and not is_provider_variable(name)
+    }
+
+
 def shown_value(settings: Settings, option: Option) -> str:
     """An option's value as text fit to show: secrets masked, or their command's name."""
     value = getattr(settings, option.name)
-    if isinstance(value, Secret) and value.reference:
-        return f"{value or 'not read'} ({value.reference})"
+    if isinstance(value, Secret):
+        return shown_secret(value)
     return format_size(value) if option.kind == "size" else text_of(value)

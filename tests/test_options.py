@@ -22,7 +22,11 @@ def test_no_name_is_given_twice() -> None:
 
 
 def test_every_option_is_an_attribute_of_the_settings() -> None:
-    attributes = {f.name for f in dataclasses.fields(Settings)} - {"origins", "warnings"}
+    attributes = {f.name for f in dataclasses.fields(Settings)} - {
+        "origins",
+        "warnings",
+        "providers",
+    }
     assert attributes == set(BY_NAME)
 
 
@@ -88,7 +92,7 @@ def test_the_other_names_are_coders_too(flag: str, variable: str, key: str) -> N
 
 
 def test_what_has_no_effect_yet_is_not_declared() -> None:
-    for word in ("bedrock", "rate-limit", "circuit", "byok", "proxy-", "dump", "actor"):
+    for word in ("proxy-", "budget", "mcp", "trace"):
         assert not [flag for flag in BY_FLAG if word in flag]
 
 
@@ -99,10 +103,10 @@ def test_what_has_no_effect_yet_is_not_declared() -> None:
         ("--ai-gateway-retentoin", "--ai-gateway-retention"),
         ("--promethus-enable", "--prometheus-enable"),
         ("--aibrige-enabled", "--aibridge-enabled"),
-        ("--aibridge-rate-limit", None),
-        ("--aibridge-bedrock-region", None),
+        ("--aibridge-bedrock-small-fast-modle", "--aibridge-bedrock-small-fast-model"),
+        ("--aibridge-inject-coder-mcp-tools", None),
         ("CODER_AIBRIDGE_OPENAI_URL", "CODER_AIBRIDGE_OPENAI_BASE_URL"),
-        ("CODER_AI_GATEWAY_MAX_CONCURRENCY", None),
+        ("CODER_AI_GATEWAY_BUDGET_POLICY", None),
         ("CODER_HTTP_ADRESS", "CODER_HTTP_ADDRESS"),
         ("aibridge.retentoin", "aibridge.retention"),
         ("aibridg.retention", "aibridge.retention"),

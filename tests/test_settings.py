@@ -20,6 +20,7 @@ CANARY = "sk-canary-0123456789abcdef"
 SAMPLES = {
     "bool": ("true", "true", "true"),
     "string": ("one", "two", "three"),
+    "int": ("11", "12", "13"),
     "duration": ("11h", "12h", "13h"),
     "size": ("11KiB", "12KiB", "13KiB"),
     "address": ("127.0.0.1:11", "127.0.0.1:12", "127.0.0.1:13"),
@@ -27,6 +28,14 @@ SAMPLES = {
     "path": ("/one.db", "/two.db", "/three.db"),
     "output": ("/one.log", "/two.log", "/three.log"),
     "regex": ("one", "two", "three"),
+    "header": ("X-One", "X-Two", "X-Three"),
+}
+# What an option is given together with, where it cannot stand alone.
+WITH = {
+    "tls_cert_file": {"tls_key_file": "/key.pem"},
+    "tls_key_file": {"tls_cert_file": "/cert.pem"},
+    "bedrock_access_key": {"bedrock_access_key_secret": "s", "bedrock_region": "r"},
+    "bedrock_access_key_secret": {"bedrock_access_key": "k", "bedrock_region": "r"},
 }
 IN_FILES = [option for option in OPTIONS if option.key]
 
@@ -96,7 +105,7 @@ def test_flag_beats_variable_beats_file_beats_default(name: str, tmp_path: Path)
     def source_and_text(
         flags: dict[str, object], environ: dict[str, str], file: Path | None
     ) -> Any:
-        settings = resolve(flags, environ, config_path=file)
+        settings = resolve({**WITH.get(name, {}), **flags}, environ, config_path=file)
         value = getattr(settings, name)
         text = value.reveal() if option.secret else value
         return settings.origins[name], text
@@ -115,20 +124,55 @@ def test_flag_beats_variable_beats_file_beats_default(name: str, tmp_path: Path)
         Origin("file", f"{path}:{option.key}"),
         expected(in_file),
     )
-    assert source_and_text({}, {}, None)[0] == Origin("default")
+    if name not in WITH:
+        assert source_and_text({}, {}, None)[0] == Origin("default")
 
 
 @pytest.mark.parametrize("name", [option.name for option in IN_FILES])
 def test_every_other_name_works_as_well(name: str, tmp_path: Path) -> None:
     option = BY_NAME[name]
     text = samples(name)[0]
+    others = WITH.get(name, {})
     for flag in option.flags:
-        assert resolve({flag: text}, {}).origins[name] == Origin("flag", flag)
+        assert resolve({**others, flag: text}, {}).origins[name] == Origin("flag", flag)
     for variable in option.variables:
-        assert resolve({}, {variable: text}).origins[name] == Origin("variable", variable)
+        assert resolve(others, {variable: text}).origins[name] == Origin("variable", variable)
     for key in option.keys:
         path = config(tmp_path, toml(key, text))
-        assert resolve({}, {}, config_path=path).origins[name].detail == f"{path}:{key}"
+        assert resolve(others, {}, config_path=path).origins[name].detail == f"{path}:{key}"
+
+
+def test_tls_needs_certificate_and_key(tmp_path: Path) -> None:
+    assert problems({}, {"CODER_TLS_CERT_FILE": "/c.pem"}) == [
+        "CODER_TLS_CERT_FILE: --tls-cert-file is given without --tls-key-file: TLS needs both"
+    ]
+    path = config(tmp_path, "[networking.tls]\nkey_file = 'k.pem'\n")
+    assert problems({}, {}, path) == [
+        (
+            f"{path}:2: networking.tls.key_file: --tls-key-file is given without --tls-cert-file: "
+            "TLS needs both"
+        )
+    ]
+    assert resolve({"--tls-cert-file": ""}, {}).tls_cert_file is None
+
+
+def test_actor_headers_differ() -> None:
+    same = {"--aibridge-actor-header-id": "X-Who", "--aibridge-actor-header-email": "x-who"}
+    [problem] = problems(dict(same), {})
+    assert problem.startswith("--aibridge-actor-header-email: --aibridge-actor-header-id and ")
+    [problem] = problems({}, {"CODER_AIBRIDGE_ACTOR_HEADER_USERNAME": "x-ai-bridge-actor-id"})
+    assert "the same header" in problem
+    none = dict.fromkeys(("actor_header_id", "actor_header_username", "actor_header_email"), "")
+    assert resolve(none, {}).actor_header_id == ""
+
+
+def test_an_empty_text_switches_a_path_or_url_off(tmp_path: Path) -> None:
+    path = config(tmp_path, "[aibridge]\ndump_dir = 'dumps'\nbedrock_base_url = ''\n")
+    assert resolve({}, {}, config_path=path).dump_dir == tmp_path / "dumps"
+    settings = resolve({"--aibridge-dump-dir": ""}, {}, config_path=path)
+    assert settings.dump_dir is None
+    assert settings.bedrock_base_url is None
+    assert "is not a path" in problems({"--db": ""}, {})[0]
 
 
 def test_a_table_where_a_value_belongs(tmp_path: Path) -> None:
@@ -202,7 +246,8 @@ def test_empty_variables() -> None:
     empty = {variable: "" for option in OPTIONS for variable in option.variables}
     settings = resolve({}, empty)
     assert settings.log_human == ""
-    others = {n: o for n, o in settings.origins.items() if not n.startswith("log_")}
+    may_be_empty = ("log_", "actor_header_")
+    others = {n: o for n, o in settings.origins.items() if not n.startswith(may_be_empty)}
     assert {origin.source for origin in others.values()} == {"default"}
 
 
@@ -302,7 +347,7 @@ def test_unknown_variables_are_warned_of() -> None:
         {},
         {
             "CODER_AIBRIDGE_RETENTOIN": "1d",
-            "CODER_AI_GATEWAY_BEDROCK_REGION_AND_SO_ON": "x",
+            "CODER_AI_GATEWAY_SOMETHING_OF_A_LATER_TIME": "x",
             "AIGW_DBS": "x",
             "AIGW_SOMETHING_ELSE_ENTIRELY": "x",
             "CODER_URL": "x",
@@ -314,7 +359,7 @@ def test_unknown_variables_are_warned_of() -> None:
             "CODER_AIBRIDGE_RETENTOIN: no such setting, ignored "
             "(did you mean CODER_AIBRIDGE_RETENTION?)"
         ),
-        "CODER_AI_GATEWAY_BEDROCK_REGION_AND_SO_ON: no such setting, ignored",
+        "CODER_AI_GATEWAY_SOMETHING_OF_A_LATER_TIME: no such setting, ignored",
     )
 
 

@@ -30,6 +30,7 @@ _METAVARS = {
     "path": "PATH",
     "output": "PATH",
     "regex": "REGEX",
+    "header": "HEADER",
 }
 _BOOLEAN_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0", "t", "f"})
 

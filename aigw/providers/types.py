@@ -1,13 +1,14 @@
 """The types of provider: what each API looks like from outside. Data, and nothing that acts.
 
-Routes are those of Coder's gateway for the same types; base URLs are from each provider's own
-documentation ("OpenAI compatibility" pages of Google, OpenRouter and Vercel; Azure's "v1 API").
+Routes are those of Coder's gateway for the same types. What the configuration needs too, such as
+the base URLs, is in `provider_types.PROVIDER_TYPES`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from aigw.provider_types import PROVIDER_TYPES
 from aigw.providers.provider import ErrorShape, ProviderType
 from aigw.wire.apis import Api
 
@@ -15,7 +16,7 @@ from aigw.wire.apis import Api
 OPENAI = ProviderType(
     name="openai",
     family="openai",
-    base_url="https://api.openai.com/v1",
+    base_url=PROVIDER_TYPES["openai"].base_url,
     prefix="/v1",
     error_shape=ErrorShape.OPENAI,
     intercepted={"/chat/completions": Api.CHAT_COMPLETIONS, "/responses": Api.RESPONSES},
@@ -28,7 +29,7 @@ OPENAI = ProviderType(
 ANTHROPIC = ProviderType(
     name="anthropic",
     family="anthropic",
-    base_url="https://api.anthropic.com",
+    base_url=PROVIDER_TYPES["anthropic"].base_url,
     prefix="",
     error_shape=ErrorShape.ANTHROPIC,
     intercepted={"/v1/messages": Api.MESSAGES},
@@ -67,7 +68,7 @@ BEDROCK = ProviderType(
 COPILOT = ProviderType(
     name="copilot",
     family="copilot",
-    base_url="https://api.individual.githubcopilot.com",
+    base_url=PROVIDER_TYPES["copilot"].base_url,
     prefix="",
     error_shape=ErrorShape.OPENAI,
     intercepted={
@@ -99,17 +100,17 @@ TYPES: dict[str, ProviderType] = {
         replace(
             OPENAI,
             name="google",
-            base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+            base_url=PROVIDER_TYPES["google"].base_url,
             credential_headers=("Authorization", "X-Api-Key", "X-Goog-Api-Key"),
         ),
-        replace(OPENAI, name="openrouter", base_url="https://openrouter.ai/api/v1"),
-        replace(OPENAI, name="vercel", base_url="https://ai-gateway.vercel.sh/v1"),
+        replace(OPENAI, name="openrouter", base_url=PROVIDER_TYPES["openrouter"].base_url),
+        replace(OPENAI, name="vercel", base_url=PROVIDER_TYPES["vercel"].base_url),
         replace(OPENAI, name="openai-compat", base_url=""),
         # A ChatGPT plan: the login of the user's own Codex.
         replace(
             OPENAI,
             name="chatgpt",
-            base_url="https://chatgpt.com/backend-api/codex",
+            base_url=PROVIDER_TYPES["chatgpt"].base_url,
             is_personal=True,
         ),
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from aigw.provider_types import PROVIDER_TYPES
 from aigw.providers.call import ApiKey
 from aigw.providers.key_pool import KeyPool
 from aigw.providers.provider import ErrorShape, Provider, ProviderType, find_target
-from aigw.providers.types import ANTHROPIC, BEDROCK, COPILOT, OPENAI
+from aigw.providers.types import ANTHROPIC, BEDROCK, COPILOT, OPENAI, TYPES
 from aigw.secrets import Secret
 from aigw.wire.apis import Api
 
@@ -219,3 +220,10 @@ def test_a_provider_does_not_show_its_key() -> None:
     for text in (repr(provider), str(provider), f"{provider}", repr([provider])):
         assert CANARY not in text
         assert "sk-c...9a42" in text
+
+
+def test_the_configuration_knows_the_same_types() -> None:
+    assert set(PROVIDER_TYPES) == set(TYPES)
+    for name, facts in PROVIDER_TYPES.items():
+        assert TYPES[name].base_url == facts.base_url
+        assert TYPES[name].is_personal == facts.is_personal
