@@ -21,16 +21,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from aigw import __version__, clock
+from aigw.assembly import gateway
 from aigw.durations import format_duration
 from aigw.errors import ConfigError
 from aigw.gateway.configuration import Configuration, from_settings
 from aigw.gateway.listener import Listener, local_url
-from aigw.gateway.pages import DaemonFacts, Pages
-from aigw.gateway.relay import Relay
-from aigw.gateway.server import Server
+from aigw.gateway.pages import DaemonFacts
 from aigw.gateway.tls import ListenerTls, tls_files
-from aigw.gateway.upstream import Upstream
-from aigw.recorder import Recorder
 from aigw.reload import Reloader
 from aigw.signals import on_signals
 from aigw.store.key_count import count_keys
@@ -64,14 +61,15 @@ async def run(settings: Settings, resolve: Callable[[], Settings], ready: Ready)
     _refuse_open_listener(settings)
     files = tls_files(settings.tls_cert_file, settings.tls_key_file)
     tls = None if files is None else ListenerTls(files)
-    configuration = from_settings(settings)
+    metrics = Metrics()
+    configuration = from_settings(settings, observer=metrics.key_pools)
     stopping = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         lock = DaemonLock(settings.db)
         lock.acquire()
         stack.callback(lock.release)
-        reloader = Reloader(settings, configuration, resolve, tls)
-        runtime = await _start(settings, reloader, stack)
+        reloader = Reloader(settings, configuration, resolve, tls, metrics.key_pools)
+        runtime = await _start(settings, metrics, reloader, stack)
         stack.callback(reloader.stop)
         if tls is not None:
             reloader.subscribe(lambda _: _publish_certificate(lock, runtime, tls))
@@ -103,7 +101,7 @@ def _refuse_open_listener(settings: Settings) -> None:
 
 
 async def _start(
-    settings: Settings, reloader: Reloader, stack: contextlib.AsyncExitStack
+    settings: Settings, metrics: Metrics, reloader: Reloader, stack: contextlib.AsyncExitStack
 ) -> Runtime:
     """Open the store and the listeners; `stack` closes them. What the runtime note says of them."""
     started_at = clock.now()
@@ -114,15 +112,14 @@ async def _start(
     )
     writer.open(started_at)
     stack.push_async_callback(writer.close)
-    metrics = Metrics()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     facts = DaemonFacts(settings.db, started_at, control_token=token)
-    gateway = _gateway(settings, writer, metrics, reloader, facts)
-    listening = await stack.enter_async_context(gateway)
+    serving = gateway(settings, writer, metrics, reloader, facts)
+    listening = await stack.enter_async_context(serving)
     metrics_address = None
     if settings.prometheus_enable:
-        serving = _metrics_listener(settings.prometheus_address, metrics)
-        metrics_address = (await stack.enter_async_context(serving)).removeprefix("http://")
+        showing = _metrics_listener(settings.prometheus_address, metrics)
+        metrics_address = (await stack.enter_async_context(showing)).removeprefix("http://")
     pruning = Pruning(writer)
     pruning.keep(reloader.configuration.retention)
     reloader.subscribe(lambda configuration: pruning.keep(configuration.retention))
@@ -137,42 +134,6 @@ async def _start(
         control_token=token,
         certificate=reloader.tls.leaf.pem if reloader.tls else None,
     )
-
-
-@contextlib.asynccontextmanager
-async def _gateway(
-    settings: Settings,
-    writer: Writer,
-    metrics: Metrics,
-    reloader: Reloader,
-    facts: DaemonFacts,
-) -> AsyncIterator[str]:
-    idle = settings.upstream_idle_timeout.total_seconds()
-    upstream = Upstream(settings.upstream_connect_timeout.total_seconds(), idle)
-    try:
-        recorder = Recorder(writer, observers=[metrics], fail_open=settings.store_fail_open)
-        server = Server(
-            reloader.configuration.providers,
-            Relay(recorder, upstream, settings.max_body_size),
-            upstream,
-            settings.max_body_size,
-            Pages(facts, writer, metrics, reloader),
-            metrics,
-        )
-        reloader.subscribe(server.use)
-        listener = Listener(
-            server.handle,
-            settings.http_address,
-            "--http-address",
-            shutdown=settings.shutdown_timeout,
-            give_up=upstream.abandon,
-            tls=reloader.tls.context if reloader.tls else None,
-        )
-        async with listener.listen() as address:
-            facts.listening = address
-            yield address
-    finally:
-        await upstream.close()
 
 
 @contextlib.asynccontextmanager

@@ -21,7 +21,7 @@ LONGEST = 450
 # a module's name or begins it decides.
 LAYERS: list[list[str]] = [
     ["aigw.__main__", "aigw.cli"],
-    ["aigw.daemon"],
+    ["aigw.daemon", "aigw.assembly"],
     ["aigw.reload", "aigw.signals"],
     ["aigw.gateway", "aigw.api"],
     ["aigw.recorder", "aigw.providers", "aigw.clients"],

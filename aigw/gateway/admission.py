@@ -40,7 +40,7 @@ def check_model(caller: Caller, *models: str) -> None:
         return
     for model in models:
         if not key.allows_model(model):
-            shown = model if model else "a request that names no model"
+            shown = model or "a request that names no model"
             raise RefusedError(
                 403, "model_not_allowed", f"the gateway key {key.name!r} may not use {shown}"
             )

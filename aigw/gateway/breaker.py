@@ -162,6 +162,24 @@ class Breakers:
         circuit.running += 1
         return Pass(self, circuit)
 
+    def unclosed(self, now: float) -> list[dict[str, str | float]]:
+        """The circuits that let no requests through, or only some on trial, as pages show them."""
+        settings = self._settings
+        if settings is None:
+            return []
+        found = (*self._circuits.values(), *self._shared.values())
+        return [
+            {
+                "provider": circuit.name[0],
+                "endpoint": circuit.name[1],
+                "model": circuit.name[2],
+                "state": circuit.state.name.lower(),
+                "seconds": round(max(0.0, circuit.remaining(settings, now)), 1),
+            }
+            for circuit in found
+            if circuit.state is not State.CLOSED
+        ]
+
     def report(self, circuit: Circuit, generation: int, event: Event, now: float) -> None:
         """What became of a request (`Pass` calls this). One of an earlier generation is ignored."""
         settings = self._settings

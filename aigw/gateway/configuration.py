@@ -12,8 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aigw.errors import ConfigError
+from aigw.gateway.actor import ActorHeaders
+from aigw.gateway.circuit import BreakerSettings
 from aigw.provider_settings import ProviderSettings
-from aigw.providers.build import build_provider, provider_settings_of
+from aigw.providers.build import build_provider
 from aigw.providers.key_pool import PoolObserver
 from aigw.providers.provider import Provider
 
@@ -21,24 +23,7 @@ if TYPE_CHECKING:
     from aigw.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class ActorSettings:
-    """Headers in which providers are told who asks, where `send` says so; empty: there is none."""
-
-    id_header: str = ""
-    username_header: str = ""
-    email_header: str = ""
-    send: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerSettings:
-    """When a circuit breaker opens and closes; options.py says what each means. In seconds."""
-
-    failure_threshold: int
-    interval: float
-    timeout: float
-    max_requests: int
+_UNTOLD = ActorHeaders("", "", "", send=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +36,7 @@ class Configuration:
         allow_byok: whether users may send a provider credential beside their gateway key.
         max_concurrency: most requests served at a time; 0: no limit.
         rate_limit: most requests a second of one key or address; 0: no limit.
-        actor: how providers are told who asks.
+        actor: how providers are told who asks; `actor_removal` only keeps clients from telling it.
         breaker: None when there are no circuit breakers.
         retention: how long records are kept; zero: for ever.
     """
@@ -61,7 +46,8 @@ class Configuration:
     allow_byok: bool = True
     max_concurrency: int = 0
     rate_limit: int = 0
-    actor: ActorSettings = ActorSettings()
+    actor: ActorHeaders = _UNTOLD
+    actor_removal: ActorHeaders = _UNTOLD
     breaker: BreakerSettings | None = None
     retention: timedelta = timedelta(0)
 
@@ -109,7 +95,7 @@ def from_settings(
     Raises:
         ConfigError: providers cannot be built; `problems` has a line for each fault.
     """
-    described = {each.name: _with_byok(each, settings) for each in provider_settings_of(settings)}
+    described = {each.name: _with_byok(each, settings) for each in settings.providers}
     providers: dict[str, Provider] = {}
     problems: list[str] = []
     for name, each in described.items():
@@ -128,7 +114,8 @@ def from_settings(
         allow_byok=settings.allow_byok,
         max_concurrency=settings.max_concurrency,
         rate_limit=settings.rate_limit,
-        actor=_actor(settings),
+        actor=_actor(settings, send=settings.send_actor_headers),
+        actor_removal=_actor(settings, send=False),
         breaker=_breaker(settings),
         retention=settings.retention,
     )
@@ -151,12 +138,12 @@ def _unchanged(settings: ProviderSettings, previous: Configuration | None) -> Pr
     return previous.providers[settings.name] if before == replace(settings, origins={}) else None
 
 
-def _actor(settings: Settings) -> ActorSettings:
-    return ActorSettings(
+def _actor(settings: Settings, *, send: bool) -> ActorHeaders:
+    return ActorHeaders(
         settings.actor_header_id,
         settings.actor_header_username,
         settings.actor_header_email,
-        send=settings.send_actor_headers,
+        send=send,
     )
 
 

@@ -30,7 +30,9 @@ def own_credential(provider: Provider, headers: Mapping[str, str]) -> str:
     return ""
 
 
-def recorded(provider: Provider, headers: Mapping[str, str], *, central: bool, hint: str) -> Credential:
+def recorded(
+    provider: Provider, headers: Mapping[str, str], *, central: bool, hint: str
+) -> Credential:
     """What to record: of the central credential with this hint, or else of the client's own."""
     if central:
         return Credential(CENTRALIZED, hint)

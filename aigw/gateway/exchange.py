@@ -146,14 +146,12 @@ class Exchange:
             report = self._passing.failed if self._is_failure else self._passing.succeeded
             return relayed
         except UpstreamError as error:
-            if self._asking.attempts:
-                report = self._passing.failed
+            report = self._passing.failed if self._asking.attempts else report
             return await self._refused(error)
         except StoreError as error:
             # The answer's end may not be shown: it would be an answer that nobody recorded.
             _log.error("an answer is cut short: %s", error)
-            if self._started:
-                cut(self._request)
+            self._cut_short()
             return error_response(self._shape, 503, "store_unavailable", str(error))
         except ClientGoneError:
             self._abandon(CLIENT_LEFT)
@@ -164,8 +162,7 @@ class Exchange:
             raise
         except BaseException:
             self._abandon(_GATEWAY_FAILED)
-            if self._started:
-                cut(self._request)
+            self._cut_short()
             raise
         finally:
             report(time.monotonic())
@@ -174,6 +171,11 @@ class Exchange:
             if response is not None:
                 # Harmless after a whole answer; otherwise it stops the provider at once.
                 response.close()
+
+    def _cut_short(self) -> None:
+        """What has begun as an answer must not look whole."""
+        if self._started:
+            cut(self._request)
 
     async def _refused(self, error: UpstreamError) -> web.StreamResponse:
         self._status = error.status
@@ -204,9 +206,9 @@ class Exchange:
         length = None if changed else _body_length(upstream, headers)
         relayed = response_headers(headers, changed)
         content = upstream.content
-        if (length is not None or self._translation is not None) and not changed:
-            if content.is_eof() and not content.exception():
-                return await self._relay_whole(upstream, answer, relayed)
+        is_sized = length is not None or (self._translation is not None and not changed)
+        if is_sized and content.is_eof() and not content.exception():
+            return await self._relay_whole(upstream, answer, relayed)
         response = RelayedResponse(upstream.status, upstream.reason, relayed)
         self._started = True
         await self._sent(response.prepare(self._request))
@@ -275,7 +277,7 @@ class Exchange:
             if keep is not None:
                 keep(chunk)
             if translate is not None:
-                chunk = translate(chunk)  # noqa: PLW2901 (from here on it is the client's)
+                chunk = translate(chunk)
             facts = feed(chunk)
             if (
                 facts

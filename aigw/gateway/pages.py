@@ -25,7 +25,7 @@ from aigw.providers.build import type_of
 from aigw.providers.key_pool import KeyPool, State
 from aigw.providers.provider import Provider
 from aigw.records import rfc3339
-from aigw.store.key_count import count_keys
+from aigw.store.key_ring import KeyRing
 from aigw.store.lock import CONTROL_HEADER
 from aigw.store.writer import Writer
 from aigw.telemetry.metrics import Metrics
@@ -41,10 +41,12 @@ class Viewer:
     Attributes:
         initiator: whose records the read API shows; None: everybody's.
         is_admin: whether the daemon's own state is shown as well.
+        me: whom `initiator:me` means to who sees everybody's; None: everybody.
     """
 
     initiator: str | None = None
     is_admin: bool = False
+    me: str | None = None
 
 
 LOCAL = Viewer(is_admin=True)
@@ -92,6 +94,7 @@ class Pages:
         writer: of its store.
         metrics: know what is in flight.
         control: the configuration in use.
+        keys: the gateway keys.
         breakers: the circuit breakers that are not closed, as the status page shows them.
     """
 
@@ -101,12 +104,14 @@ class Pages:
         writer: Writer,
         metrics: Metrics,
         control: Control,
+        keys: KeyRing,
         breakers: Callable[[], Sequence[Mapping[str, Any]]] = no_breakers,
     ) -> None:
         self._facts = facts
         self._writer = writer
         self._metrics = metrics
         self._control = control
+        self._keys = keys
         self._breakers = breakers
 
     async def respond(
@@ -155,7 +160,7 @@ class Pages:
     async def _status(self, viewer: Viewer | None) -> web.Response:
         if viewer is None or not viewer.is_admin:
             return _refused(STATUS_REFUSED)
-        return _json(200, await self.status())
+        return _json(200, self.status())
 
     async def _read(
         self, request: web.BaseRequest, path: str, viewer: Viewer | None
@@ -163,7 +168,7 @@ class Pages:
         if viewer is None:
             return _refused(READ_REFUSED) if path.startswith(PREFIXES) else None
         answer = await respond(
-            path, request.query, self._facts.database, initiator=viewer.initiator
+            path, request.query, self._facts.database, initiator=viewer.initiator, me=viewer.me
         )
         if answer is None:
             return None
@@ -185,11 +190,10 @@ class Pages:
             return _json(200, {"ready": True})
         return _json(503, {"ready": False, "message": problem})
 
-    async def status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """The state of the daemon, as `aigw status --json` shows it."""
         facts, error = self._facts, self._writer.last_error
         configuration, tls = self._control.configuration, self._control.tls
-        keys = await asyncio.to_thread(_gateway_keys, facts.database)
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -197,8 +201,8 @@ class Pages:
             "uptime_seconds": max(0, int(time.time() - facts.started_at / 1_000_000)),
             "listening": facts.listening,
             "tls": None if tls is None else {"expires": f"{tls.leaf.expires:%Y-%m-%dT%H:%M:%SZ}"},
-            "open_mode": keys == 0,
-            "gateway_keys": keys,
+            "open_mode": self._keys.is_open,
+            "gateway_keys": self._keys.count,
             "in_flight": self._metrics.in_flight,
             "database": str(facts.database),
             "database_bytes": database_bytes(facts.database),
@@ -237,13 +241,6 @@ def _own_page(path: str) -> str:
     """What follows the prefix of the gateway's own pages; empty for any other path."""
     found = next((prefix for prefix in PREFIXES if path.startswith(prefix)), None)
     return "" if found is None else path.removeprefix(found)
-
-
-def _gateway_keys(database: Path) -> int | None:
-    try:
-        return count_keys(database)
-    except StoreError:
-        return None
 
 
 def _provider_facts(settings: ProviderSettings, provider: Provider | None) -> dict[str, Any]:

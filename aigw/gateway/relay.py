@@ -20,7 +20,7 @@ from aigw.gateway.errors import error_response, refused
 from aigw.gateway.exchange import Exchange
 from aigw.gateway.preparation import Prepared, prepare
 from aigw.gateway.upstream import Upstream
-from aigw.providers.provider import Provider, Target
+from aigw.providers.provider import Target
 from aigw.recorder import Ending, Interception, Recorder
 from aigw.records import InterceptionStart, Status
 from aigw.wire.apis import Api, read_request

@@ -18,7 +18,7 @@ from aigw.gateway.errors import error_response, refused
 from aigw.gateway.headers import request_headers
 from aigw.gateway.limits import Limits
 from aigw.gateway.origin import refusal
-from aigw.gateway.pages import Viewer
+from aigw.gateway.pages import LOCAL, Viewer
 from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
 from aigw.providers.provider import ErrorShape, Provider, Target, find_target
@@ -96,7 +96,7 @@ class Server:
         viewer = None
         with contextlib.suppress(AuthError):
             caller = authenticate(request.headers, self._keys, read_api=True)
-            viewer = Viewer(None if caller.is_admin else caller.initiator_id, caller.is_admin)
+            viewer = _viewer(caller)
         response = await self._pages.respond(request, path, viewer)
         return response if response is not None else _not_supported(request, path, shape)
 
@@ -126,9 +126,7 @@ class Server:
         told = target.api is not None and provider.type.family != "copilot"
         actor = configuration.actor if told else configuration.actor_removal
         actor.apply(headers, caller.initiator_id, caller.username, caller.email)
-        admitted = Admitted(
-            request, provider, target, caller, strip_query(query), headers, central
-        )
+        admitted = Admitted(request, provider, target, caller, strip_query(query), headers, central)
         who = self._within_limits(request, caller)
         try:
             if target.api is None:
@@ -139,7 +137,6 @@ class Server:
             return await self._relay.serve(admitted)
         finally:
             self._limits.release(who)
-
 
     def _within_limits(self, request: web.BaseRequest, caller: Caller) -> str:
         """Count the request against the limits; whose it is, for giving its place back.
@@ -159,6 +156,14 @@ class Server:
             self._metrics.limits.rejected(over.limit)
             raise RefusedError(over.status, over.code, over.message, retry_after=over.retry_after)
         return who
+
+
+def _viewer(caller: Caller) -> Viewer:
+    """Admins see everybody's records, and so does the local user while there are no keys."""
+    if caller.key is None:
+        return LOCAL
+    own = caller.initiator_id
+    return Viewer(None, is_admin=True, me=own) if caller.is_admin else Viewer(own)
 
 
 def _provider(configuration: Configuration, path: str) -> tuple[Provider | None, str]:

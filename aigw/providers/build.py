@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aigw.provider_settings import ProviderSettings
 from aigw.providers.bedrock import Bedrock
 from aigw.providers.call import ApiKey, CentralCredential
@@ -11,9 +9,6 @@ from aigw.providers.key_pool import KeyPool, PoolObserver
 from aigw.providers.model_rules import ModelRules
 from aigw.providers.provider import Provider, ProviderType
 from aigw.providers.types import TYPES
-
-if TYPE_CHECKING:
-    from aigw.settings import Settings
 
 
 def build_provider(settings: ProviderSettings, observer: PoolObserver | None = None) -> Provider:
@@ -73,23 +68,7 @@ def _pool(
 
 
 def _rules(settings: ProviderSettings) -> ModelRules | None:
-    rules = ModelRules(settings.allow_models, settings.deny_models, settings.model_aliases)
-    return rules if rules != ModelRules() else None
-
-
-def provider_settings_of(settings: Settings) -> tuple[ProviderSettings, ...]:
-    """The two providers of the `openai_*` and `anthropic_*` options."""
-    return (
-        ProviderSettings(
-            type="openai",
-            name="openai",
-            base_url=settings.openai_base_url.rstrip("/"),
-            keys=(settings.openai_key,) if settings.openai_key else (),
-        ),
-        ProviderSettings(
-            type="anthropic",
-            name="anthropic",
-            base_url=settings.anthropic_base_url.rstrip("/"),
-            keys=(settings.anthropic_key,) if settings.anthropic_key else (),
-        ),
+    rules = ModelRules(
+        settings.allow_models, settings.deny_models, settings.model_aliases, settings.name
     )
+    return rules if rules.needs_single_model else None

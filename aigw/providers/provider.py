@@ -75,7 +75,7 @@ class Provider:
     name: str
     base_url: str
     pool: KeyPool | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     rules: ModelRules | None = None
     allow_byok: bool = True
     bedrock: Bedrock | None = None

@@ -100,6 +100,12 @@ class KeyRing:
             self._connection = None
 
     @property
+    def count(self) -> int:
+        """How many keys there are, working or not."""
+        self._refresh(CHECK_SECONDS)
+        return len(self._keys)
+
+    @property
     def has_keys(self) -> bool:
         """Whether there is any key, working or not."""
         self._refresh(CHECK_SECONDS if self._keys else 0.0)
