@@ -14,8 +14,13 @@ from aiohttp import web
 
 from aigw import clock
 from aigw.errors import StoreError
+from aigw.gateway.breaker import Breakers
+from aigw.gateway.circuit import BreakerSettings
 from aigw.gateway.configuration import Configuration, ReloadOutcome
+from aigw.gateway.dump import Dumper
+from aigw.gateway.limits import Limits
 from aigw.gateway.pages import Control, DaemonFacts, Pages, no_breakers
+from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
 from aigw.gateway.tls import ListenerTls
@@ -28,6 +33,7 @@ from aigw.providers.types import ANTHROPIC, OPENAI
 from aigw.recorder import Recorder
 from aigw.records import InterceptionEnd, InterceptionStart, Record
 from aigw.secrets import Secret
+from aigw.store.key_ring import KeyRing
 from aigw.store.writer import Writer
 from aigw.telemetry.metrics import Metrics
 from tests.gateway.client import LONG
@@ -128,12 +134,13 @@ class Standing:
         return self.last
 
 
-def _configuration(providers: Mapping[str, Provider]) -> Configuration:
+def _configuration(providers: Mapping[str, Provider], **fields: Any) -> Configuration:
     described = {
         name: ProviderSettings(type=each.type.name, name=name, base_url=each.base_url)
         for name, each in providers.items()
     }
-    return Configuration(providers=providers, described=described, retention=timedelta(days=60))
+    retention = timedelta(days=60)
+    return Configuration(providers=providers, described=described, retention=retention, **fields)
 
 
 def _rows(connection: Any, count: int) -> list[dict[str, Any]]:
@@ -179,8 +186,16 @@ async def gateway(
     body_limit: int = BODY_LIMIT,
     control: Control | None = None,
     breakers: Callable[[], Sequence[Mapping[str, Any]]] = no_breakers,
+    providers: Mapping[str, Provider] | None = None,
+    breaker: BreakerSettings | None = None,
+    dumper: Dumper | None = None,
+    **configured: Any,
 ) -> AsyncIterator[Gateway]:
-    """Run a gateway in front of the simulator, on this loop."""
+    """Run a gateway in front of the simulator, on this loop.
+
+    `configured` are fields of the `Configuration`; a test that wants other `providers`, a `breaker`
+    or dumps says so.
+    """
     database = folder / "aigw.db"
     writer = Writer(database)
     writer.open(clock.now())
@@ -188,19 +203,25 @@ async def gateway(
     metrics = Metrics()
     recorder = Recorder(sink, observers=[metrics], fail_open=fail_open)
     root = base_url or simulator.url
-    providers = {
+    providers = providers or {
         "openai": Provider(OPENAI, "openai", f"{root}/v1", _pool(OPENAI, key)),
         "anthropic": Provider(ANTHROPIC, "anthropic", root, _pool(ANTHROPIC, key)),
     }
     facts = DaemonFacts(database, clock.now(), "http://127.0.0.1:0", CONTROL_TOKEN)
-    control = control or Standing(_configuration(providers))
-    pages = Pages(facts, writer, metrics, control, breakers)
+    configuration = _configuration(providers, **configured)
+    control = control or Standing(configuration)
+    keys = KeyRing(database, allow_open=True)
+    keys.open()
+    pages = Pages(facts, writer, metrics, control, keys, breakers)
     upstream = Upstream(5.0, idle_timeout)
-    relay = Relay(recorder, upstream, body_limit)
-    server = Server(providers, relay, upstream, body_limit, pages, metrics)
+    limits = Limits(configuration.max_concurrency, configuration.rate_limit)
+    relay = Relay(recorder, upstream, body_limit, Breakers(breaker, metrics.circuits), dumper)
+    passed = PassThrough(upstream, body_limit, dumper)
+    server = Server(configuration, keys, limits, relay, passed, pages, metrics)
     try:
         async with _listening(server) as port:
             yield Gateway(port, simulator, writer, sink, recorder, metrics, pages, database)
     finally:
+        keys.close()
         await upstream.close()
         await writer.close()
