@@ -37,6 +37,9 @@ WAITING_DUMPS = 1024
 CLOSE_SECONDS = 5.0
 """How long a stop waits for dumps to be written: a disk that hangs must not keep the daemon."""
 
+_TAKEN_AT_ONCE = 16 * 1024
+"""Memory that an answer takes ahead, so that most of its chunks need not ask for theirs."""
+
 _CHUNK_BYTES = 64
 """What Python needs for a chunk besides its bytes: many small ones take more than they hold."""
 
@@ -144,6 +147,7 @@ class Dump:
         "_cost",
         "_current",
         "_dumper",
+        "_free",
         "_path",
         "_room",
     )
@@ -157,6 +161,7 @@ class Dump:
         self._began_at = 0.0
         self._answered_at: float | None = None
         self._cost = 0
+        self._free = 0
         self._room = 0
 
     def attempt(self, call: Call) -> None:
@@ -167,6 +172,7 @@ class Dump:
         self._current = Attempt(clock.now(), call.method, call.url, headers, body)
         self._attempts.append(self._current)
         self._room = BODY_BYTES
+        self._free = 0
         self._began_at = time.monotonic()
 
     def head(self, status: int, reason: str, headers: Mapping[str, str]) -> None:
@@ -186,19 +192,33 @@ class Dump:
         body = current.response_body
         size = len(chunk)
         body.size += size
-        if body.is_cut:
-            return
         cost = size + _CHUNK_BYTES
-        if cost > self._room:
+        if cost <= self._free:
+            self._free -= cost
+            body.chunks.append(chunk)
+        elif not body.is_cut:
+            self._keep(body, chunk)
+
+    def _keep(self, body: Body, chunk: bytes) -> None:
+        """Keep a chunk, or its beginning, for which memory has to be taken first."""
+        room = self._free + self._room
+        cost = len(chunk) + _CHUNK_BYTES
+        if cost > room:
             body.is_cut = True
-            chunk = chunk[: max(0, self._room - _CHUNK_BYTES)]
-            cost = self._room
-        if self._dumper.hold(cost):
-            self._room -= cost
-            self._cost += cost
+            chunk = chunk[: max(0, room - _CHUNK_BYTES)]
+            cost = room
+        missing = cost - self._free
+        wanted = min(max(missing, _TAKEN_AT_ONCE), self._room)
+        if self._dumper.hold(wanted):
+            self._room -= wanted
+            self._cost += wanted
+            self._free += wanted - cost
             body.chunks.append(chunk)
         else:
             body.is_cut = True
+        if body.is_cut:
+            # No later chunk may slip in behind the gap.
+            self._free = 0
 
     def failed(self, text: str) -> None:
         """The answer did not come, or not to its end."""

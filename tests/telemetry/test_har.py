@@ -226,6 +226,13 @@ def test_a_cut_body_says_so_and_is_cut_between_characters() -> None:
     assert entry["response"]["bodySize"] == 5000
 
 
+def test_a_long_text_is_the_same_text() -> None:
+    plain = 'He said "\u00e9\U0001f600" \\ \n\t\x01\u2028' * 60_000
+    [entry] = write(attempt(sent=plain.encode(), answer=body(plain.encode())))
+    assert entry["request"]["postData"]["text"] == plain
+    assert entry["response"]["content"]["text"] == plain
+
+
 @given(st.binary(max_size=300), st.sampled_from(["", "gzip", "br", "zstd", "x"]), st.booleans())
 def test_any_body_makes_a_document(data: bytes, coding: str, is_cut: bool) -> None:
     answer = Body([data[:100], data[100:]], len(data), is_cut=is_cut)
