@@ -153,10 +153,12 @@ class KeyRing:
         return key
 
     def _refresh_for_refused(self) -> bool:
+        """Look for changes for the sake of a key that is not known, unless just done for another."""
         now = self._monotonic()
-        if self._keys and now - self._looked_for_refused_at < REFUSED_CHECK_SECONDS:
-            return False
-        self._looked_for_refused_at = now
+        if self._keys:
+            if now - self._looked_for_refused_at < REFUSED_CHECK_SECONDS:
+                return False
+            self._looked_for_refused_at = now
         return self._refresh(0.0)
 
     def _refresh(self, age: float) -> bool:

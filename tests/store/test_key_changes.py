@@ -260,6 +260,7 @@ _RACE = """
 import sys
 from pathlib import Path
 from aigw.store.key_changes import NewKey, create_key
+print("ready", flush=True)
 sys.stdin.readline()
 create_key(Path(sys.argv[1]), NewKey(name=sys.argv[2], user="u"), 1)
 """
@@ -271,10 +272,14 @@ def test_many_at_once_on_a_new_database(path: Path) -> None:
             [sys.executable, "-c", _RACE, str(path), f"k{number}"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         for number in range(6)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
     for process in processes:
         assert process.stdin is not None
         process.stdin.write(b"\n")

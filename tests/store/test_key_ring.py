@@ -124,7 +124,7 @@ def test_a_revoked_key_fails_when_the_next_look_is_due(
     assert refused == Refusal(Reason.REVOKED, key.revoked_at, "ci")
 
 
-def test_a_rotated_key_changes_over(path: Path, ring: KeyRing, seconds: Clock) -> None:
+def test_a_rotated_key_changes_over(path: Path, ring: KeyRing) -> None:
     before = create(path)
     assert is_found(ring, before)
     after = rotate_key(path, "ci", clock.now())
