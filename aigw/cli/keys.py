@@ -25,7 +25,9 @@ app = typer.Typer(
 _Database = Annotated[
     str | None, typer.Option(metavar="PATH", help="The database; default from the settings.")
 ]
-_Key = Annotated[str, typer.Argument(metavar="NAME|ID", help="A key's name or id.")]
+_Key = Annotated[
+    str, typer.Argument(metavar="NAME|ID", help="A key's name or id, or the key itself.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object, the key in `token`.")]
 
 
@@ -73,7 +75,7 @@ def create(
 
     now = clock.now()
     new = NewKey(
-        name=_text("NAME", name, _longest_name()),
+        name=_name(name),
         user=_user(user, name),
         expires_at=_expiry(expires, now),
         providers=_providers(provider or ()),
@@ -169,18 +171,20 @@ def delete(key: _Key, db: _Database = None) -> None:
         )
 
 
+def _name(name: str) -> str:
+    from aigw.store.keys import LONGEST_NAME, PREFIX
+
+    if name.startswith(PREFIX):
+        raise ConfigError(f"NAME begins with {PREFIX} as keys do: choose a name that is not a key")
+    return _text("NAME", name, LONGEST_NAME)
+
+
 def _text(what: str, text: str, longest: int) -> str:
     if not text.isprintable() or text != text.strip() or not 1 <= len(text) <= longest:
         raise ConfigError(
             f"{what} {text!r}: use 1 to {longest} visible characters, no space at either end"
         )
     return text
-
-
-def _longest_name() -> int:
-    from aigw.store.keys import LONGEST_NAME
-
-    return LONGEST_NAME
 
 
 def _user(user: str | None, name: str) -> str:

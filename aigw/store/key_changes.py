@@ -12,11 +12,13 @@ from aigw.secrets import Secret
 from aigw.store.changes import changing
 from aigw.store.keys import (
     KEY_COLUMNS,
+    PREFIX,
     GatewayKey,
     KeyState,
     hash_secret,
     new_id,
     new_secret,
+    parse_token,
     read_keys,
     token,
 )
@@ -105,7 +107,7 @@ def list_keys(path: Path) -> list[GatewayKey]:
 
 
 def revoke_key(path: Path, wanted: str, now: int) -> GatewayKey:
-    """End a key, named by its name or id. One that was revoked before stays as it is.
+    """End a key, named by its name, its id or the key itself. One that was revoked before stays as it is.
 
     Raises:
         StoreError: there is no such key, or the database cannot be written.
@@ -190,8 +192,11 @@ def _raise_version(connection: sqlite3.Connection) -> None:
 
 
 def _find(connection: sqlite3.Connection, wanted: str) -> GatewayKey:
+    # Whoever finds a whole key somewhere has its id with it; the message must not repeat the rest.
+    parts = parse_token(wanted)
+    shown = "of this id" if wanted.startswith(PREFIX) else repr(wanted)
     # No name is another key's id: see `create_key`.
     for key in read_keys(connection):
-        if wanted in (key.name, key.id):
+        if (wanted if parts is None else parts.id) in (key.name, key.id):
             return key
-    raise StoreError(f"there is no key {wanted!r}: `aigw keys list --all` shows them.")
+    raise StoreError(f"there is no key {shown}: `aigw keys list --all` shows them.")

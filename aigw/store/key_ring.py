@@ -79,6 +79,7 @@ class KeyRing:
         self._had_keys = False
         self._failing = False
         self._looked_at = 0.0
+        self._looked_for_refused_at = 0.0
         self._uses: dict[str, int] = {}
 
     def open(self) -> None:
@@ -128,7 +129,7 @@ class KeyRing:
         found = self._judge(parts.id, parts.secret, now)
         if isinstance(found, Refusal):
             # It may have been made, or given a new secret, a moment ago.
-            if not self._refresh(REFUSED_CHECK_SECONDS if self._keys else 0.0):
+            if not self._refresh_for_refused():
                 return found
             found = self._judge(parts.id, parts.secret, now)
             if isinstance(found, Refusal):
@@ -156,6 +157,15 @@ class KeyRing:
             case KeyState.EXPIRED:
                 return Refusal(Reason.EXPIRED, key.expires_at, key.name)
         return key
+
+    def _refresh_for_refused(self) -> bool:
+        """Look for changes for the sake of a key that is not known, unless just done for another."""
+        now = self._monotonic()
+        if self._keys:
+            if now - self._looked_for_refused_at < REFUSED_CHECK_SECONDS:
+                return False
+            self._looked_for_refused_at = now
+        return self._refresh(0.0)
 
     def _refresh(self, age: float) -> bool:
         """Look for changes when the last look is `age` seconds old; whether it was."""
