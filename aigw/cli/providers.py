@@ -147,9 +147,15 @@ def _probe(settings: Settings, provider: ProviderSettings, model: str) -> list[O
     return asyncio.run(run())
 
 
+_SHORTEST_SECRET = 8
+"""A shorter text is no secret worth the name, and taking it out would garble what is said."""
+
+_LONGEST_WORDS = 500
+"""How much of a provider's message is shown: it says what matters first."""
+
+
 def _cleaned(provider: ProviderSettings, text: str) -> str:
     """A provider's words without the secrets that it may have repeated, and not without end."""
-    longest = 500
     secrets = [(key.reveal(), str(key)) for key in provider.keys]
     secrets += [(value, "...") for value in provider.headers.values()]
     if provider.bedrock is not None:
@@ -158,9 +164,9 @@ def _cleaned(provider: ProviderSettings, text: str) -> str:
         if token := provider.bedrock.session_token:
             secrets.append((token.reveal(), str(token)))
     for secret, masked in secrets:
-        if secret:
+        if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, masked)
-    return text if len(text) <= longest else f"{text[:longest]}..."
+    return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}..."
 
 
 def _report(provider: ProviderSettings, outcomes: list[Outcome]) -> dict[str, Any]:
