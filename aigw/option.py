@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_NONE_WHEN_EMPTY = ("path", "url")
+_NONE_WHEN_EMPTY = ("path", "string", "url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class Option:
     def read(self, value: object) -> object:
         """The typed value of what a flag, variable or file holds. Secrets stay references.
 
-        None for the empty text where a path or URL that has no default is switched off with it.
+        None for the empty text where what has no default is switched off with it.
 
         Raises:
             ValueError: it is not allowed; the message says what is.
         """
-        if value == "" and self.default == "" and self.kind in _NONE_WHEN_EMPTY:
+        if value == "" and not (self.default or self.secret) and self.kind in _NONE_WHEN_EMPTY:
             return None
         if self.choices and value not in self.choices:
             raise ValueError(f"{value!r} is not one of {', '.join(self.choices)}")

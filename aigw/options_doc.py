@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 from aigw.options import GROUPS, OPTIONS, Option
+from aigw.provider_options import PROVIDER_OPTIONS, VARIABLE_PREFIXES, ProviderOption
+from aigw.provider_types import PROVIDER_TYPES
 
 _INTRODUCTION = """\
 # Options
 
-<!-- Made by `python -m aigw.options_doc` from aigw/options.py. Do not edit. -->
+<!-- Made by `python -m aigw.options_doc` from the tables in aigw. Do not edit. -->
 
 Every option of `aigw serve` is a flag, an environment variable and a key of the configuration file.
 The first of these that is given counts: flag, variable, file, default. `aigw config show --origin`
@@ -37,6 +39,29 @@ tells which one it was.
   of a file, and `cmd:COMMAND` the first line that a command prints (no shell; ten seconds at most).
 """
 
+_MANY = f"""\
+## Many providers
+
+The options under "Providers" describe one provider each of OpenAI, Anthropic and Bedrock. Any
+number of others, also several of one type, are described by numbered variables or in the file. All
+of them together are served. The providers `openai` and `anthropic` are always there, unless another
+one takes that name.
+
+- A variable is `{VARIABLE_PREFIXES[0]}<N>_<KEY>`; `{VARIABLE_PREFIXES[1]}<N>_<KEY>`
+  means the same. `<N>` counts from 0 without a gap.
+- In TOML each is a table `[[providers]]`, in YAML an entry of the list `providers:`.
+- A **list** is a list in the file, and separated by commas in a variable. A **table** is a table in
+  the file, and `NAME=VALUE,NAME=VALUE` in a variable.
+- A provider's name is its route, so it is unique and not the name of a page of the gateway's own.
+- An `anthropic` provider with a setting of Bedrock is served from Amazon Bedrock, and so is the
+  provider `anthropic` when the option for Bedrock's region or base URL is given and no Anthropic
+  key. With such a key too, the latter is a provider `bedrock` beside it.
+- An `openai` provider named `chatgpt` without a base URL is that of a ChatGPT plan.
+
+| type | base URL | key |
+| --- | --- | --- |
+"""
+
 _KINDS = {
     "bool": "switch",
     "string": "text",
@@ -44,7 +69,10 @@ _KINDS = {
     "url": "URL",
     "output": "path, `/dev/stderr`, `/dev/stdout` or empty",
     "regex": "regular expression",
+    "header": "name of a header",
+    "mapping": "table",
 }
+_KINDS_OF_MANY = {"list": "list", "mapping": "table"}
 _PLATFORM_DEFAULTS = {"db": "`aigw.db` in the platform's data folder"}
 
 
@@ -54,6 +82,8 @@ def options_page() -> str:
     for group in GROUPS:
         parts.append(f"## {group}\n")
         parts += [_section(option) for option in OPTIONS if option.group == group]
+    parts.append(_MANY + "".join(_type_row(name) for name in PROVIDER_TYPES))
+    parts += [_provider_section(option) for option in PROVIDER_OPTIONS]
     return "\n".join(parts)
 
 
@@ -72,9 +102,34 @@ def _section(option: Option) -> str:
     return f"### {option.name}\n\n{option.help}\n\n{lines}\n"
 
 
-def _value(option: Option) -> str:
+def _type_row(name: str) -> str:
+    facts = PROVIDER_TYPES[name]
+    address = _code(facts.base_url) if facts.base_url else "to be given"
+    if name == "bedrock":
+        address = "the region's"
+    key = "the user's own login" if facts.is_personal else "yes"
+    return f"| `{name}` | {address} | {key} |\n"
+
+
+def _provider_section(option: ProviderOption) -> str:
+    facts = [("Variable", _code(*option.suffixes)), ("File key", _code(*option.keys))]
+    if not option.replacement:
+        facts.append(("Value", _value(option)))
+    if option.default:
+        facts.append(("Default", _code(option.default)))
+    if option.types:
+        facts.append(("Types", _code(*option.types)))
+    if option.replacement:
+        facts.append(("Replaced by", _code(option.replacement)))
+    lines = "\n".join(f"- {name}: {fact}" for name, fact in facts)
+    return f"### Provider: {option.name}\n\n{option.help}\n\n{lines}\n"
+
+
+def _value(option: Option | ProviderOption) -> str:
     if option.choices:
         return " or ".join(f"`{choice}`" for choice in option.choices)
+    if option.secret and option.kind in _KINDS_OF_MANY:
+        return f"{_KINDS_OF_MANY[option.kind]} of secrets"
     return "secret" if option.secret else _KINDS.get(option.kind, option.kind)
 
 

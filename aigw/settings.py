@@ -60,7 +60,7 @@ class Settings:
     openai_key: Secret
     anthropic_base_url: str
     anthropic_key: Secret
-    bedrock_region: str | None
+    bedrock_region: str
     bedrock_base_url: str | None
     bedrock_access_key: Secret
     bedrock_access_key_secret: Secret
@@ -243,7 +243,8 @@ class _Resolver:
         if option.secret:
             return Secret()
         text = option.default_text()
-        return option.read(text) if text or option.kind in MAY_BE_EMPTY else None
+        may_be_empty = option.kind in MAY_BE_EMPTY or option.kind == "string"
+        return option.read(text) if text or may_be_empty else None
 
     def check_together(self, values: Mapping[str, Any]) -> None:
         """Find values that cannot be beside each other."""

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from aigw.options import OPTIONS
 from aigw.options_doc import options_page
+from aigw.provider_options import PROVIDER_OPTIONS
+from aigw.provider_types import PROVIDER_TYPES
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
 
@@ -17,3 +19,8 @@ def test_every_name_is_on_the_page() -> None:
     for option in OPTIONS:
         for name in (*option.flags, *option.variables, *option.keys):
             assert f"`{name}`" in page
+    for setting in PROVIDER_OPTIONS:
+        for name in (*setting.keys, *setting.suffixes):
+            assert f"`{name}`" in page
+    for name in PROVIDER_TYPES:
+        assert f"| `{name}` |" in page

@@ -41,6 +41,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("prune", "aigw.cli.prune:prune", RECORDS, "Delete old records."),
     Command("config", "aigw.cli.config:app", SETUP, "Show, check or write the configuration."),
     Command(
+        "providers",
+        "aigw.cli.providers:app",
+        SETUP,
+        "List the configured providers, or test one.",
+    ),
+    Command(
         "completion", "aigw.cli.completion:completion", SETUP, "Print a shell's completion script."
     ),
 )

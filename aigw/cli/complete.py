@@ -24,6 +24,17 @@ def complete_provider(incomplete: str) -> list[str]:
     return _starting({*_PROVIDERS, *_recent("provider_name")}, incomplete)
 
 
+def complete_configured_provider(incomplete: str) -> list[str]:
+    """Names of the configured providers; no secret's command is run for it."""
+    from aigw.settings import resolve
+
+    try:
+        providers = resolve({}, os.environ, run_commands=False).providers
+    except (AigwError, OSError):
+        return []
+    return _starting({provider.name for provider in providers}, incomplete)
+
+
 def complete_model(incomplete: str) -> list[str]:
     """Models asked for recently."""
     return _starting(_recent("model"), incomplete)

@@ -11,10 +11,27 @@ import typer
 
 from aigw.cli import messages
 from aigw.cli.option_flags import OptionTableCommand, with_option_flags
+from aigw.cli.provider_text import origin_of, setting_rows, shown_settings
 from aigw.config_file import FILE_NAMES, default_folder
 from aigw.errors import ConfigError
-from aigw.options import BY_VARIABLE, OPTIONS, Option
-from aigw.settings import Settings, resolve, resolve_one, shown_value
+from aigw.options import OPTIONS, Option
+from aigw.settings import Settings, resolve, resolve_one, shown_value, without_settings
+
+_PROVIDERS_EXAMPLE = """
+# Further providers, a table each; docs/options.md has all their settings. A provider's name is its
+# route: http://127.0.0.1:4001/team-a/v1
+#
+# [[providers]]
+# type = "openai"
+# name = "team-a"
+# keys = ["env:TEAM_A_KEY_1", "env:TEAM_A_KEY_2"]
+# allow_models = ["gpt-*"]
+#
+# [[providers]]
+# type = "bedrock"
+# bedrock_region = "us-east-1"
+# bedrock_models = { "claude-opus-*" = "global.anthropic.claude-opus-4-5-20251101-v1:0" }
+"""
 
 app = typer.Typer(
     add_completion=False,
@@ -47,7 +64,7 @@ def check(
 ) -> None:
     """Check a configuration file and list all that is wrong with it. Exit 2 when something is."""
     # The file is judged alone: what the environment sets has no part, what `env:` names has.
-    environ = {name: value for name, value in os.environ.items() if name not in BY_VARIABLE}
+    environ = without_settings(os.environ)
     path = Path(os.path.abspath(file.expanduser()))
     settings = resolve({}, environ, config_path=path, run_commands=False)
     for warning in settings.warnings:
@@ -112,7 +129,7 @@ def _initial_text() -> str:
         for part in tables:
             table = table.setdefault(part, {})
         table[name] = _initial_value(option)
-    return tomli_w.dumps(document)
+    return tomli_w.dumps(document) + _PROVIDERS_EXAMPLE
 
 
 def _initial_value(option: Option) -> object:
@@ -144,7 +161,19 @@ def _print_json(settings: Settings, *, origin: bool) -> None:
         document[_label(option)] = (
             {"value": value, "source": came.source, "detail": came.detail} if origin else value
         )
+    document["providers"] = [
+        {
+            name: _with_origin(value, origin_of(provider, name)) if origin else value
+            for name, value in shown_settings(provider).items()
+        }
+        for provider in settings.providers
+    ]
     print(json.dumps(document, indent=2))
+
+
+def _with_origin(value: object, came: str) -> dict[str, object]:
+    source, _, detail = came.partition(" ")
+    return {"value": value, "source": source, "detail": detail}
 
 
 def _json_value(settings: Settings, option: Option) -> object:
@@ -161,6 +190,8 @@ def _print_table(settings: Settings, *, origin: bool) -> None:
         (_label(option), shown_value(settings, option), str(settings.origins[option.name]))
         for option in OPTIONS
     ]
+    for provider in settings.providers:
+        rows += setting_rows(provider)
     if sys.stdout.isatty():
         _print_rich(rows, origin=origin)
         return

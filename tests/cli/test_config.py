@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aigw.cli.main import main
+from aigw.cli.provider_text import shown_settings
 from aigw.options import OPTIONS
+from aigw.provider_options import PROVIDER_OPTIONS
 from aigw.settings import resolve
 from tests.home import use_home
 
@@ -32,7 +34,8 @@ def test_show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     assert rows["aibridge.retention"].strip() == "90d"
     assert rows["aibridge.openai_key"].strip() == "sk-c...cdef"
     assert rows["aigw.max_body_size"].strip() == "64MiB"
-    assert len(rows) == len(OPTIONS)
+    assert {name.partition(".")[0] for name in rows} >= {"providers", "aibridge"}
+    assert len([name for name in rows if not name.startswith("providers.")]) == len(OPTIONS)
     assert CANARY not in captured.out + captured.err
 
 
@@ -67,6 +70,65 @@ def test_show_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     }
 
 
+PROVIDERS = f"""\
+[[providers]]
+type = "openai"
+name = "team-a"
+keys = ["{CANARY}", "env:SECOND"]
+headers = {{ X-Token = "{CANARY}" }}
+
+[[providers]]
+type = "bedrock"
+bedrock_region = "us-east-1"
+bedrock_access_key = "{CANARY}"
+bedrock_access_key_secret = "{CANARY}"
+bedrock_session_token = "{CANARY}"
+"""
+
+
+def test_show_of_providers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    path = folder / "config.toml"
+    path.write_text(PROVIDERS)
+    path.chmod(0o600)
+    monkeypatch.setenv("SECOND", CANARY + "2")
+    assert main(["config", "show", "--origin"]) == 0
+    text = capsys.readouterr().out
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in text.splitlines()}
+    assert rows["providers.openai.base_url"] == "https://api.openai.com/v1 default"
+    keys = rows["providers.team-a.keys"]
+    assert keys.startswith("sk-c...cdef,sk-c...def2 (env:SECOND) file ")
+    assert keys.endswith(f"{path}:providers[0].keys")
+    assert rows["providers.team-a.headers"].startswith("X-Token=sk-c...cdef ")
+    assert rows["providers.bedrock.bedrock_access_keys"].startswith("sk-c...cdef file ")
+    assert main(["config", "show", "--json"]) == 0
+    text += (shown := capsys.readouterr().out)
+    team, bedrock = json.loads(shown)["providers"][2:]
+    assert team["keys"] == ["sk-c...cdef", "sk-c...def2 (env:SECOND)"]
+    assert bedrock["bedrock_session_token"] == "sk-c...cdef"
+    assert main(["config", "show", "--json", "--origin"]) == 0
+    text += (shown := capsys.readouterr().out)
+    assert json.loads(shown)["providers"][2]["keys"]["source"] == "file"
+    assert json.loads(shown)["providers"][2]["enabled"] == {
+        "value": True,
+        "source": "default",
+        "detail": "",
+    }
+    assert CANARY not in text
+
+
+def test_every_setting_of_a_provider_can_be_shown() -> None:
+    environ = {
+        "CODER_AIBRIDGE_PROVIDER_0_TYPE": "bedrock",
+        "CODER_AIBRIDGE_PROVIDER_0_BEDROCK_REGION": "us-east-1",
+    }
+    bedrock = resolve({}, environ).providers[-1]
+    single = {"key", "bedrock_access_key", "bedrock_access_key_secret"}
+    unshown = single | {"bedrock_access_key_secrets", "dump_dir"}
+    assert set(shown_settings(bedrock)) == {o.name for o in PROVIDER_OPTIONS} - unshown
+
+
 def test_show_of_a_wrong_configuration_lists_the_problems(
     capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
@@ -82,6 +144,7 @@ def test_check(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CODER_AIBRIDGE_RETENTION", "nonsense")  # not the file's fault
+    monkeypatch.setenv("CODER_AIBRIDGE_PROVIDER_5_TYPE", "nonsense")  # nor is this
     (tmp_path / "good.toml").write_text("[aibridge]\nopenai_key = 'cmd:no-such-program'\n")
     assert main(["config", "check", "good.toml"]) == 0
     assert capsys.readouterr().out == "good.toml: ok\n"
@@ -136,8 +199,17 @@ def test_init_writes_the_defaults(capsys: pytest.CaptureFixture[str], folder: Pa
         if option.key:
             assert after.origins[option.name].source == "file"
             assert getattr(after, option.name) == getattr(before, option.name)
-    assert next(iter(tomllib.loads(path.read_text()))) == "aibridge"
+    assert after.providers == before.providers
+    text = path.read_text()
+    assert next(iter(tomllib.loads(text))) == "aibridge"
     assert main(["config", "check", str(path)]) == 0
+    settings, mark, example = text.partition("#\n# [[providers]]\n")
+    uncommented = example.replace("# ", "").replace("#\n", "\n")
+    path.write_text(f"{settings}\n[[providers]]\n{uncommented}")
+    assert mark
+    environ = {"TEAM_A_KEY_1": "a", "TEAM_A_KEY_2": "b"}
+    names = [provider.name for provider in resolve({}, environ).providers]
+    assert names == ["openai", "anthropic", "team-a", "bedrock"]
 
 
 def test_init_replaces_nothing_unasked(

@@ -162,7 +162,7 @@ def test_serve_without_being_enabled_says_what_is_missing(
             "No such option: --aibridge-enable (did you mean --aibridge-enabled?)",
         ),
         (["serve", "--ai-gateway-retentoin=5d"], "(did you mean --ai-gateway-retention?)"),
-        (["serve", "--aibridge-bedrock-region=x"], "No such option: --aibridge-bedrock-region"),
+        (["serve", "--aibridge-budget-period=x"], "No such option: --aibridge-budget-period"),
         (["serve", "--aibridge-enabled", "true"], "write --aibridge-enabled=true"),
         (["serve", "--aibridge-enabled=perhaps"], "--aibridge-enabled: 'perhaps' is not a switch"),
         (["serve", "--aibridge-enabled", "extra"], "unexpected extra argument"),
