@@ -27,6 +27,13 @@ KEYS = ("sk-canary-before-0123456789", "sk-canary-after-01234567890")
 STORM = 50
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a file as configuration tools do: a reader sees the old one or the new one, whole."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
 class Site:
     """A daemon with a configuration file and a key in another file."""
 
@@ -42,7 +49,7 @@ class Site:
     def configure(self, *lines: str) -> None:
         """Write the file."""
         text = ("[aibridge]", 'openai_key = "file:openai.key"', *lines)
-        self.config.write_text("\n".join(text), encoding="utf-8")
+        replace_text(self.config, "\n".join(text))
 
     def aigw(self, *words: str) -> tuple[int, str, str]:
         """Run a command on the daemon's database."""
@@ -172,7 +179,7 @@ def test_a_storm_of_reloads_drops_nothing(site: Site, model: Model) -> None:
     with Load(site, model, clients=3) as load:
         until(lambda: len(load.names) > 20, what="some load")
         for number in range(STORM):
-            site.key.write_text(KEYS[number % 2])
+            replace_text(site.key, KEYS[number % 2])
             site.configure(f'retention = "{number + 1}d"')
             site.daemon.signal(signal.SIGHUP)
             asked = len(load.names)

@@ -111,6 +111,7 @@ class Gateway:
     recorder: Recorder
     metrics: Metrics
     pages: Pages
+    keys: KeyRing
     database: Path
 
     async def ended(self, count: int = 1) -> list[dict[str, Any]]:
@@ -220,7 +221,9 @@ async def gateway(
     server = Server(configuration, keys, limits, relay, passed, pages, metrics)
     try:
         async with _listening(server) as port:
-            yield Gateway(port, simulator, writer, sink, recorder, metrics, pages, database)
+            yield Gateway(
+                port, simulator, writer, sink, recorder, metrics, pages, keys, database
+            )
     finally:
         keys.close()
         await upstream.close()

@@ -16,7 +16,6 @@ from multidict import CIMultiDict
 from aigw import clock
 from aigw.errors import AuthError
 from aigw.gateway.auth import (
-    CHALLENGE,
     LOCAL,
     Caller,
     authenticate,
@@ -217,10 +216,6 @@ def test_the_date_of_an_end_is_told(door: Door) -> None:
     with pytest.raises(AuthError) as caught:
         authenticate(door.headers({"X-Api-Key": "{expired}"}), door.ring)
     assert f"expired on {time.strftime('%Y-', time.gmtime())}" in str(caught.value)
-
-
-def test_a_challenge_goes_with_it() -> None:
-    assert CHALLENGE["WWW-Authenticate"].startswith("Bearer")
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from multidict import CIMultiDict
 
 from aigw.errors import ConfigError
-from aigw.gateway import configuration as module
-from aigw.gateway.configuration import (
-    ActorSettings,
-    BreakerSettings,
-    Configuration,
-    from_settings,
-)
+from aigw.gateway.circuit import BreakerSettings
+from aigw.gateway.configuration import Configuration, from_settings
 from aigw.provider_settings import BedrockSettings, ProviderSettings
 from aigw.providers.key_pool import KeyPool
 from aigw.secrets import Secret
@@ -36,21 +32,26 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 class Configured:
     """Makes configurations of the providers given, as if the settings had them."""
 
-    def __init__(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._monkeypatch = monkeypatch
 
     def __call__(
         self, *described: ProviderSettings, previous: Configuration | None = None, **more: object
     ) -> Configuration:
-        self._monkeypatch.setattr(module, "provider_settings_of", lambda _: described)
-        settings = replace(self._settings, **more)  # type: ignore[arg-type]
+        settings = replace(self._settings, providers=described, **more)  # type: ignore[arg-type]
         return from_settings(settings, previous)
 
 
 @pytest.fixture
-def configured(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Configured:
-    return Configured(settings, monkeypatch)
+def configured(settings: Settings) -> Configured:
+    return Configured(settings)
+
+
+def told(made: Configuration) -> dict[str, str]:
+    """Whom a provider would be told of."""
+    headers: CIMultiDict[str] = CIMultiDict()
+    made.actor.apply(headers, "an-id", "a-name", "a@b.example")
+    return dict(headers)
 
 
 def test_defaults(settings: Settings) -> None:
@@ -59,7 +60,7 @@ def test_defaults(settings: Settings) -> None:
     assert made.allow_byok
     assert (made.max_concurrency, made.rate_limit) == (0, 0)
     assert made.breaker is None
-    assert not made.actor.send
+    assert told(made) == {}
     assert made.retention == timedelta(days=60)
 
 
@@ -78,7 +79,7 @@ def test_values(configured: Configured) -> None:
         retention=timedelta(days=3),
     )
     assert (made.max_concurrency, made.rate_limit) == (5, 6)
-    assert made.actor == ActorSettings("X-Who", "", "X-Mail", send=True)
+    assert told(made) == {"X-Who": "an-id", "X-Mail": "a@b.example"}
     assert made.breaker == BreakerSettings(5, 60.0, 30.0, 3)
     assert made.retention == timedelta(days=3)
     assert not made.allow_byok
@@ -92,16 +93,13 @@ def test_disabled_providers_are_described_but_do_not_serve(configured: Configure
     assert list(made.disabled) == ["away"]
 
 
-def test_problems_of_all_providers_are_reported(
-    configured: Configured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(settings: ProviderSettings, _observer: object) -> None:
-        raise ConfigError(f"{settings.name} is wrong")
-
-    monkeypatch.setattr(module, "build_provider", refuse)
+def test_problems_of_all_providers_are_reported(configured: Configured) -> None:
+    first = replace(CLOUD, bedrock=BedrockSettings(region="here"))
+    second = replace(CLOUD, name="other", bedrock=BedrockSettings(region="there"))
     with pytest.raises(ConfigError) as refused:
-        configured(HOME, AWAY, replace(AWAY, name="off", enabled=False))
-    assert refused.value.problems == ("home is wrong", "away is wrong")
+        configured(HOME, first, second, replace(first, name="off", enabled=False))
+    assert [region in str(refused.value) for region in ("'here'", "'there'")] == [True, True]
+    assert len(refused.value.problems) == 2
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from aigw import __version__
+from aigw import __version__, clock
 from aigw.gateway import pages as pages_module
 from aigw.gateway.configuration import Configuration, ReloadOutcome
 from aigw.gateway.pages import LOCAL, DaemonFacts, Pages, Viewer, database_bytes
@@ -20,6 +21,8 @@ from aigw.providers.provider import Provider
 from aigw.providers.types import TYPES
 from aigw.secrets import Secret
 from aigw.store import writing_thread
+from aigw.store.key_changes import NewKey, create_key
+from aigw.store.key_ring import KeyRing
 from aigw.store.writer import Writer
 from aigw.tasks import spawn
 from aigw.telemetry.metrics import Metrics
@@ -28,7 +31,6 @@ from tests.gateway.assembly import CONTROL_TOKEN, Gateway, Standing, gateway
 from tests.gateway.client import LONG
 from tests.gateway.test_server import CHAT, ask
 from tests.simulator import Gate, Script, Simulator
-from tests.store.gateway_keys import insert_key
 from tests.store.writing import Locked
 
 
@@ -187,7 +189,8 @@ async def test_reload_by_other_methods_is_no_page(running: Gateway, method: str)
 async def test_an_empty_token_lets_nobody_in(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "aigw.db")
     facts = DaemonFacts(tmp_path / "aigw.db", 1)
-    pages = Pages(facts, writer, Metrics(), Standing(Configuration(providers={}, described={})))
+    standing = Standing(Configuration(providers={}, described={}))
+    pages = Pages(facts, writer, Metrics(), standing, KeyRing(facts.database))
     for headers in ({}, {"X-Aigw-Control": ""}):
         assert not pages.is_control(make_mocked_request("POST", RELOAD, headers))
 
@@ -223,8 +226,12 @@ async def test_who_sees_which_page(running: Gateway) -> None:
 async def test_status_of_an_access_controlled_gateway(tmp_path: Path, simulator: Simulator) -> None:
     async with gateway(tmp_path, simulator) as running:
         assert (await status(running))["open_mode"] is True
-        await running.writer.call(insert_key)
-        found = await status(running)
+        create_key(running.database, NewKey(name="k", user="k"), clock.now())
+        shown = await running.pages.respond(
+            make_mocked_request("GET", STATUS, dict(CONTROL)), STATUS, None
+        )
+        assert isinstance(shown, web.Response)
+        found = json.loads(shown.body)  # type: ignore[arg-type]
         assert (found["open_mode"], found["gateway_keys"]) == (False, 1)
 
 

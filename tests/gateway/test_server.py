@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from aigw import clock
 from aigw.gateway.server import PREFIXES
+from aigw.store.key_changes import NewKey, create_key
 from tests.gateway.assembly import Gateway, gateway
 from tests.gateway.client import Client, Headers
 from tests.simulator import Simulator
@@ -216,3 +218,18 @@ async def test_no_callback_holds_the_loop_up(
     assert {answer.status for answer in answers} == {200}
     await running.ended(22)
     assert slow == []
+
+
+async def test_with_gateway_keys_a_request_without_one_gets_a_challenge(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    async with gateway(tmp_path, simulator) as running:
+        create_key(running.database, NewKey(name="k", user="k"), clock.now())
+        while running.keys.is_open:
+            await asyncio.sleep(0)
+        answer = await ask(running, "POST", "/openai/v1/chat/completions", CHAT)
+        assert answer.status == 401
+        assert answer.header("WWW-Authenticate") == 'Bearer realm="aigw"'
+        assert json.loads(answer.body)["error"]["code"] == "missing_gateway_key"
+        # A probe for whether anybody listens, as Claude Code's, holds no key.
+        assert (await ask(running, "HEAD", "/api/v2/aibridge/anthropic")).status == 200
