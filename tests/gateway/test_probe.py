@@ -53,7 +53,9 @@ def test_bedrock_is_asked_for_a_token() -> None:
 
 def test_no_type_is_left_out() -> None:
     for kind in PROVIDER_TYPES:
-        bedrock = BedrockSettings(region="r", base_url="https://h") if kind == "bedrock" else None
+        bedrock = None
+        if kind == "bedrock":
+            bedrock = BedrockSettings(region="us-east-1", base_url="https://h")
         keys = (Secret("k"),) if bedrock else ()
         settings = ProviderSettings(
             type=kind, name="p", base_url="https://h", bedrock=bedrock, keys=keys
