@@ -45,7 +45,8 @@ _MANY = f"""\
 The options under "Providers" describe one provider each of OpenAI, Anthropic and Bedrock. Any
 number of others, also several of one type, are described by numbered variables or in the file. All
 of them together are served. The providers `openai` and `anthropic` are always there, unless another
-one takes that name.
+one takes that name. `aigw providers list --origin` shows them all, and `aigw providers test NAME`
+sends one a real request with each of its keys.
 
 - A variable is `{VARIABLE_PREFIXES[0]}<N>_<KEY>`; `{VARIABLE_PREFIXES[1]}<N>_<KEY>`
   means the same. `<N>` counts from 0 without a gap.

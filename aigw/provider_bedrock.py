@@ -55,7 +55,9 @@ def bedrock_settings(draft: Draft, reader: ValueReader) -> BedrockSettings:
                 f"{draft.at(setting)}: region without model: name a Bedrock model, or leave the "
                 "setting out for the default"
             )
-    region = _region(draft, base_url, reader, needed=bool(access_keys) or not base_url)
+    # A profile may have a region of its own, which AWS's library finds.
+    elsewhere = bool(base_url or values.get("bedrock_profile"))
+    region = _region(draft, base_url, reader, needed=bool(access_keys) or not elsewhere)
     given = {name: values[f"bedrock_{name}"] for name in _PLAIN if f"bedrock_{name}" in values}
     return BedrockSettings(
         region=region, base_url=base_url, access_keys=access_keys, session_token=token, **given

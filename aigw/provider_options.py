@@ -131,7 +131,7 @@ PROVIDER_OPTIONS: tuple[ProviderOption, ...] = (
         "bedrock_region",
         "string",
         "AWS region of Amazon Bedrock. Default: that of the base URL's host, else AWS_REGION or "
-        "AWS_DEFAULT_REGION.",
+        "AWS_DEFAULT_REGION, else the AWS profile's.",
         types=BEDROCK_TYPES,
     ),
     ProviderOption(

@@ -20,7 +20,7 @@ class BedrockSettings:
     """Where and how Amazon Bedrock is asked.
 
     Attributes:
-        region: AWS region; empty only where `base_url` is given, and then taken from it or AWS.
+        region: AWS region; empty only where `base_url` or `profile` is given, and then AWS's choice.
         base_url: the runtime's address where it is not the region's own; without trailing slash.
         profile: named AWS profile; empty for AWS's own choice.
         access_keys: pairs of access key id and secret; empty for AWS's own chain of credentials.

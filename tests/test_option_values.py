@@ -298,3 +298,26 @@ def test_messages_are_short() -> None:
     assert shown({}) == "a table"
     assert text_of(None) == ""
     assert text_of(("a", "b")) == "a,b"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a=b, c = d=e ,", {"a": "b", "c": "d=e"}),
+        ("a=", {"a": ""}),
+        ("", {}),
+        ({"b": "1", "a": "2"}, {"b": "1", "a": "2"}),
+    ],
+)
+def test_mappings(value: object, expected: dict[str, str]) -> None:
+    typed = READERS["mapping"](value)
+    assert typed == expected
+    assert list(typed) == list(expected)
+    assert READERS["mapping"](text_of(typed)) == typed
+
+
+@pytest.mark.parametrize("value", ["sk-secret", "=sk-secret", "a=1,a=2", ["a"], 5, {"a": 5}])
+def test_what_is_no_mapping(value: object) -> None:
+    with pytest.raises(ValueError, match=r"pairs|twice|table|not text") as caught:
+        READERS["mapping"](value)
+    assert "sk-secret" not in str(caught.value)

@@ -465,6 +465,13 @@ def test_a_bedrock_type_takes_a_base_url_and_api_keys() -> None:
     assert one(environ, "m").base_url == "https://bedrock-mantle.us-east-1.api.aws/anthropic"
 
 
+def test_a_profile_may_know_the_region() -> None:
+    provider = one(numbered({"TYPE": "bedrock", "BEDROCK_PROFILE": "team"}), "bedrock")
+    assert provider.bedrock is not None
+    assert (provider.bedrock.profile, provider.bedrock.region) == ("team", "")
+    assert provider.base_url == ""
+
+
 def test_one_temporary_credential() -> None:
     environ = numbered(
         {"TYPE": "bedrock", "BEDROCK_REGION": "us-east-1", "BEDROCK_SESSION_TOKEN": CANARY, **PAIR}

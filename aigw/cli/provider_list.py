@@ -62,7 +62,7 @@ def _state(provider: ProviderSettings, status: dict[str, Any] | None) -> str:
     # A daemon that does not answer says nothing of what it serves.
     if status is None or not isinstance(status.get("providers"), list):
         return ""
-    return "" if _live(provider, status) else "not in the running gateway yet: restart it"
+    return "" if _live(provider, status) else "not in the running gateway yet: aigw reload"
 
 
 def _details(provider: ProviderSettings, status: dict[str, Any] | None) -> Iterator[str]:

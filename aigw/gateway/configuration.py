@@ -95,7 +95,7 @@ def from_settings(
     Raises:
         ConfigError: providers cannot be built; `problems` has a line for each fault.
     """
-    described = {each.name: _with_byok(each, settings) for each in settings.providers}
+    described = {each.name: each for each in settings.providers}
     providers: dict[str, Provider] = {}
     problems: list[str] = []
     for name, each in described.items():
@@ -119,10 +119,6 @@ def from_settings(
         breaker=_breaker(settings),
         retention=settings.retention,
     )
-
-
-def _with_byok(provider: ProviderSettings, settings: Settings) -> ProviderSettings:
-    return provider if settings.allow_byok else replace(provider, allow_byok=False)
 
 
 def _unchanged(settings: ProviderSettings, previous: Configuration | None) -> Provider | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ LARGEST_ANSWER = 4 * 1024 * 1024
 _ANTHROPIC_VERSION = ("anthropic-version", "2023-06-01")
 _BEDROCK_VERSION = "bedrock-2023-05-31"
 _WORDS = [{"role": "user", "content": "hi"}]
+# Mantle has no inference profiles: global.anthropic.claude-x-20250929-v1:0 is anthropic.claude-x.
+_PROFILE_PARTS = re.compile(r"^[a-z-]+\.(?=anthropic\.)|-\d{8}-v\d+(:\d+)?$", re.ASCII)
 # Their lists of models are public: these show whether the key is good (openrouter.ai/docs,
 # vercel.com/docs/ai-gateway).
 _KEY_PAGES = {"openrouter": "/key", "vercel": "/credits"}
@@ -158,6 +161,8 @@ def _bedrock_request(provider: Provider, model: str, headers: CIMultiDict[str]) 
     choose = getattr(provider.bedrock, "choose", None)
     if not model:
         model = settings.model
+        if settings.protocol == "mantle":
+            model = _PROFILE_PARTS.sub("", model)
     elif choose is not None:
         model = choose(model).model
     subject = f"model {model}" + (f" in region {settings.region}" if settings.region else "")

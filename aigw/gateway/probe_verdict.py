@@ -118,7 +118,7 @@ def _refused_key(status: int, told: str, *, has_key: bool, subject: str) -> Verd
         return Verdict("rate_limited", f"{whose} rate limited, or has no credit left{told}")
     if not has_key:
         return Verdict("", "reachable; there is no central key: clients send their own")
-    word = "not allowed to do this" if status == _FORBIDDEN else "refused"
+    word = "refused, or not allowed to do this" if status == _FORBIDDEN else "refused"
     place = f" for {subject}" if subject else ""
     return Verdict("key_refused", f"the key is {word}{place}{told}")
 

@@ -51,9 +51,36 @@ def test_bedrock_is_asked_for_a_token() -> None:
     assert subject == "model a.b:0 in region us-east-1"
 
 
+@pytest.mark.parametrize(
+    ("configured", "asked", "expected"),
+    [
+        ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", "", "anthropic.claude-sonnet-4-5"),
+        ("anthropic.claude-opus-4-7", "", "anthropic.claude-opus-4-7"),
+        ("anthropic.claude-opus-4-7", "anthropic.claude-x", "anthropic.claude-x"),
+    ],
+)
+def test_mantle_has_names_of_its_own(configured: str, asked: str, expected: str) -> None:
+    bedrock = BedrockSettings(
+        region="us-east-1", base_url="https://h", model=configured, protocol="mantle"
+    )
+    settings = ProviderSettings(
+        type="bedrock", name="b", base_url="https://h", bedrock=bedrock, keys=(Secret("k"),)
+    )
+    call, _ = probe_call(build_provider(settings), asked)
+    assert call.url == "https://h/v1/messages"
+    assert json.loads(call.body)["model"] == expected
+    assert call.headers["anthropic-version"]
+
+
 def test_no_type_is_left_out() -> None:
     for kind in PROVIDER_TYPES:
+<<<<<<< HEAD
         bedrock = BedrockSettings(region="eu-west-1", base_url="https://h") if kind == "bedrock" else None
+=======
+        bedrock = None
+        if kind == "bedrock":
+            bedrock = BedrockSettings(region="us-east-1", base_url="https://h")
+>>>>>>> config
         keys = (Secret("k"),) if bedrock else ()
         settings = ProviderSettings(
             type=kind, name="p", base_url="https://h", bedrock=bedrock, keys=keys
@@ -82,7 +109,7 @@ def openai_error(message: str) -> bytes:
             True,
             "model m in region r",
             "key_refused",
-            "not allowed to do this for model m in region r (403): no access",
+            "refused, or not allowed to do this for model m in region r (403): no access",
         ),
         (
             Answer(400, JSON, b'[{"error":{"message":"API key not valid"}}]'),
