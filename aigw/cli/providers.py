@@ -102,12 +102,14 @@ def check(
 
 
 def daemon_status(database: Path) -> dict[str, Any] | None:
-    """The status page of the daemon on this database; None when none runs."""
-    from aigw.cli.status import _ask
-    from aigw.store.lock import read_runtime
+    """The status page of the daemon on this database; None when none runs or it does not answer."""
+    from aigw.cli.daemon_client import ask
+    from aigw.errors import DaemonError
 
-    runtime = read_runtime(database)
-    return _ask(runtime) if runtime else None
+    try:
+        return ask(database, "/api/v2/aibridge/status")
+    except DaemonError:
+        return None
 
 
 def _warn(settings: Settings) -> None:

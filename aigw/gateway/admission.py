@@ -46,9 +46,7 @@ def check_model(caller: Caller, *models: str) -> None:
             )
 
 
-def uses_central(
-    provider: Provider, caller: Caller, headers: Mapping[str, str], *, allow_byok: bool
-) -> bool:
+def uses_central(provider: Provider, caller: Caller, headers: Mapping[str, str]) -> bool:
     """Whether the operator's credential goes upstream. `headers` hold no gateway key any more.
 
     Without gateway keys (open mode) a central credential is used where there is one. With them it
@@ -74,7 +72,7 @@ def uses_central(
                 "as usual, and your gateway key in the header X-Coder-AI-Governance-Token",
             )
         return True
-    if not (allow_byok and provider.allow_byok):
+    if not provider.allow_byok:
         raise RefusedError(403, "byok_not_allowed", BYOK_OFF)
     if provider.type.is_personal and not own:
         raise RefusedError(

@@ -33,7 +33,6 @@ class Configuration:
     Attributes:
         providers: those that serve, by name.
         described: what the settings say of every provider, those that do not serve included.
-        allow_byok: whether users may send a provider credential beside their gateway key.
         max_concurrency: most requests served at a time; 0: no limit.
         rate_limit: most requests a second of one key or address; 0: no limit.
         actor: how providers are told who asks; `actor_removal` only keeps clients from telling it.
@@ -43,7 +42,6 @@ class Configuration:
 
     providers: Mapping[str, Provider]
     described: Mapping[str, ProviderSettings]
-    allow_byok: bool = True
     max_concurrency: int = 0
     rate_limit: int = 0
     actor: ActorHeaders = _UNTOLD
@@ -111,7 +109,6 @@ def from_settings(
     return Configuration(
         providers=providers,
         described=described,
-        allow_byok=settings.allow_byok,
         max_concurrency=settings.max_concurrency,
         rate_limit=settings.rate_limit,
         actor=_actor(settings, send=settings.send_actor_headers),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from typing import Protocol
 
 from aiohttp import web
@@ -12,13 +13,14 @@ from aiohttp import web
 from aigw.errors import AuthError, RefusedError
 from aigw.gateway.admission import check_provider, uses_central
 from aigw.gateway.admitted import Admitted
-from aigw.gateway.auth import Caller, authenticate, strip_gateway_credentials, strip_query
+from aigw.gateway.auth import LOCAL, Caller, authenticate, strip_gateway_credentials, strip_query
 from aigw.gateway.configuration import Configuration
 from aigw.gateway.errors import error_response, refused
 from aigw.gateway.headers import request_headers
 from aigw.gateway.limits import Limits
 from aigw.gateway.origin import refusal
-from aigw.gateway.pages import LOCAL, Viewer
+from aigw.gateway.pages import LOCAL as EVERYBODY
+from aigw.gateway.pages import Viewer
 from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
 from aigw.providers.provider import ErrorShape, Provider, Target, find_target
@@ -67,17 +69,11 @@ class Server:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; whatever goes wrong inside becomes a 500 in the API's own shape."""
-        configuration = self._configuration
-        path, mark, query = request.raw_path.partition("?")
-        provider, rest = _provider(configuration, path)
+        provider, rest = _provider(self._configuration, request.raw_path.partition("?")[0])
         target = find_target(provider.type, rest) if provider is not None else None
         shape = _shape(provider, target)
         try:
-            if self._keys.is_open and (reason := refusal(request.headers)) is not None:
-                return error_response(shape, 403, "forbidden", reason)
-            if provider is None:
-                return await self._local(request, path, shape)
-            return await self._serve(configuration, request, provider, target, rest, mark + query)
+            return await self._answer(request, provider, rest, target)
         except RefusedError as error:
             return refused(shape, error)
         except web.RequestPayloadError:
@@ -90,43 +86,55 @@ class Server:
                 shape, 500, "gateway_error", "the gateway failed; its log has the details"
             )
 
-    async def _local(
-        self, request: web.BaseRequest, path: str, shape: ErrorShape
+    async def _answer(
+        self, request: web.BaseRequest, provider: Provider | None, rest: str, target: Target | None
     ) -> web.StreamResponse:
-        viewer = None
-        with contextlib.suppress(AuthError):
-            caller = authenticate(request.headers, self._keys, read_api=True)
-            viewer = _viewer(caller)
-        response = await self._pages.respond(request, path, viewer)
-        return response if response is not None else _not_supported(request, path, shape)
-
-    async def _serve(
-        self,
-        configuration: Configuration,
-        request: web.BaseRequest,
-        provider: Provider,
-        target: Target | None,
-        rest: str,
-        query: str,
-    ) -> web.StreamResponse:
+        # Asked once: each time is a look at the store.
+        is_open = self._keys.is_open
+        if is_open and (reason := refusal(request.headers)) is not None:
+            raise RefusedError(403, "forbidden", reason)
+        if provider is None:
+            return await self._local(request, rest, is_open=is_open)
         if request.method == "HEAD" and rest.rstrip("/") in {"", provider.type.prefix}:
             # Claude Code asks this before its first request, to see whether anyone listens.
             return web.Response()
-        caller = authenticate(request.headers, self._keys)
-        if provider.name in configuration.disabled:
-            raise RefusedError(
-                403, "provider_disabled", f"the provider {provider.name} is disabled"
-            )
+        caller = LOCAL if is_open else authenticate(request.headers, self._keys)
         if target is None:
-            return _not_supported(request, rest, provider.type.error_shape)
+            raise _not_supported(request, rest)
+        return await self._serve(request, caller, provider, target)
+
+    async def _local(
+        self, request: web.BaseRequest, path: str, *, is_open: bool
+    ) -> web.StreamResponse:
+        _refuse_disabled(self._configuration, path)
+        viewer = EVERYBODY if is_open else None
+        if not is_open:
+            with contextlib.suppress(AuthError):
+                viewer = _viewer(authenticate(request.headers, self._keys, read_api=True))
+        response = await self._pages.respond(request, path, viewer)
+        if response is None:
+            raise _not_supported(request, path)
+        return response
+
+    async def _serve(
+        self,
+        request: web.BaseRequest,
+        caller: Caller,
+        provider: Provider,
+        target: Target,
+    ) -> web.StreamResponse:
+        configuration = self._configuration
         check_provider(provider, caller)
         headers = request_headers(request.headers)
         strip_gateway_credentials(headers, caller)
-        central = uses_central(provider, caller, headers, allow_byok=configuration.allow_byok)
+        central = uses_central(provider, caller, headers)
+        _, mark, query = request.raw_path.partition("?")
         told = target.api is not None and provider.type.family != "copilot"
         actor = configuration.actor if told else configuration.actor_removal
         actor.apply(headers, caller.initiator_id, caller.username, caller.email)
-        admitted = Admitted(request, provider, target, caller, strip_query(query), headers, central)
+        admitted = Admitted(
+            request, provider, target, caller, strip_query(mark + query), headers, central
+        )
         who = self._within_limits(request, caller)
         try:
             if target.api is None:
@@ -159,22 +167,32 @@ class Server:
 
 
 def _viewer(caller: Caller) -> Viewer:
-    """Admins see everybody's records, and so does the local user while there are no keys."""
-    if caller.key is None:
-        return LOCAL
+    """Admins see everybody's records, others their own."""
     own = caller.initiator_id
     return Viewer(None, is_admin=True, me=own) if caller.is_admin else Viewer(own)
 
 
 def _provider(configuration: Configuration, path: str) -> tuple[Provider | None, str]:
     """The provider a path names and the path after its name."""
+    for name, rest in _named(path):
+        provider = configuration.providers.get(name)
+        if provider is not None:
+            return provider, rest
+    return None, path
+
+
+def _named(path: str) -> Iterator[tuple[str, str]]:
+    """What may be a provider's name in a path, and the path after it."""
     for prefix in PREFIXES:
         if path.startswith(prefix):
             name, slash, rest = path[len(prefix) :].partition("/")
-            provider = configuration.providers.get(name)
-            if provider is not None:
-                return provider, slash + rest
-    return None, path
+            yield name, slash + rest
+
+
+def _refuse_disabled(configuration: Configuration, path: str) -> None:
+    for name, _ in _named(path):
+        if name in configuration.disabled:
+            raise RefusedError(403, "provider_disabled", f"the provider {name} is switched off")
 
 
 def _shape(provider: Provider | None, target: Target | None) -> ErrorShape:
@@ -183,9 +201,9 @@ def _shape(provider: Provider | None, target: Target | None) -> ErrorShape:
     return provider.type.error_shape if provider is not None else ErrorShape.OPENAI
 
 
-def _not_supported(request: web.BaseRequest, path: str, shape: ErrorShape) -> web.Response:
+def _not_supported(request: web.BaseRequest, path: str) -> RefusedError:
     message = f"route not supported: {request.method} {path or '/'}"
-    return error_response(shape, 404, "route_not_supported", message)
+    return RefusedError(404, "route_not_supported", message)
 
 
 def _wrong_method(request: web.BaseRequest, target: Target) -> web.Response:

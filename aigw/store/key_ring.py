@@ -32,10 +32,6 @@ REFUSED_CHECK_SECONDS = 0.01
 """Between two looks for the sake of keys that are not known. Whoever sends wrong keys as fast as
 possible then costs the store a hundred looks a second and no more."""
 
-OPEN_CHECK_SECONDS = 0.002
-"""How long a request may still be served without a key after the first key was made. A look costs
-as much as the rest of judging a request, and one request asks more than once."""
-
 STARTING_PATIENCE = 5.0
 """Seconds that the first read may wait for a lock. Later ones, on the event loop, wait for none."""
 
@@ -120,7 +116,7 @@ class KeyRing:
     def is_open(self) -> bool:
         """Whether requests need no key. Once a key was there, this daemon stays closed."""
         if self._allow_open and not self._had_keys:
-            self._refresh(OPEN_CHECK_SECONDS)
+            self._refresh(0.0)
         return self._allow_open and not self._had_keys and self._version is not None
 
     def find(self, token: str) -> GatewayKey | Refusal:

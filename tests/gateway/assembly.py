@@ -221,9 +221,7 @@ async def gateway(
     server = Server(configuration, keys, limits, relay, passed, pages, metrics)
     try:
         async with _listening(server) as port:
-            yield Gateway(
-                port, simulator, writer, sink, recorder, metrics, pages, keys, database
-            )
+            yield Gateway(port, simulator, writer, sink, recorder, metrics, pages, keys, database)
     finally:
         keys.close()
         await upstream.close()

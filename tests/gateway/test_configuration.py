@@ -57,7 +57,6 @@ def told(made: Configuration) -> dict[str, str]:
 def test_defaults(settings: Settings) -> None:
     made = from_settings(settings)
     assert list(made.providers) == ["openai", "anthropic"]
-    assert made.allow_byok
     assert (made.max_concurrency, made.rate_limit) == (0, 0)
     assert made.breaker is None
     assert told(made) == {}
@@ -67,7 +66,6 @@ def test_defaults(settings: Settings) -> None:
 def test_values(configured: Configured) -> None:
     made = configured(
         HOME,
-        allow_byok=False,
         max_concurrency=5,
         rate_limit=6,
         send_actor_headers=True,
@@ -82,8 +80,6 @@ def test_values(configured: Configured) -> None:
     assert told(made) == {"X-Who": "an-id", "X-Mail": "a@b.example"}
     assert made.breaker == BreakerSettings(5, 60.0, 30.0, 3)
     assert made.retention == timedelta(days=3)
-    assert not made.allow_byok
-    assert not made.providers["home"].allow_byok
 
 
 def test_disabled_providers_are_described_but_do_not_serve(configured: Configured) -> None:
@@ -121,11 +117,9 @@ def test_only_a_changed_provider_is_built_anew(
     assert (after.providers["home"] is before.providers["home"]) is is_kept
 
 
-def test_the_general_switch_for_byok_changes_providers(configured: Configured) -> None:
-    before = configured(HOME)
-    after = configured(HOME, previous=before, allow_byok=False)
-    assert before.providers["home"].allow_byok
-    assert not after.providers["home"].allow_byok
+def test_who_may_bring_a_key_is_the_providers_own_setting(configured: Configured) -> None:
+    made = configured(HOME, replace(AWAY, allow_byok=False))
+    assert [made.providers[name].allow_byok for name in ("home", "away")] == [True, False]
 
 
 def test_awss_own_credentials_are_looked_for_again(configured: Configured) -> None:

@@ -74,13 +74,9 @@ def test_mantle_has_names_of_its_own(configured: str, asked: str, expected: str)
 
 def test_no_type_is_left_out() -> None:
     for kind in PROVIDER_TYPES:
-<<<<<<< HEAD
-        bedrock = BedrockSettings(region="eu-west-1", base_url="https://h") if kind == "bedrock" else None
-=======
         bedrock = None
         if kind == "bedrock":
             bedrock = BedrockSettings(region="us-east-1", base_url="https://h")
->>>>>>> config
         keys = (Secret("k"),) if bedrock else ()
         settings = ProviderSettings(
             type=kind, name="p", base_url="https://h", bedrock=bedrock, keys=keys

@@ -225,8 +225,6 @@ async def test_with_gateway_keys_a_request_without_one_gets_a_challenge(
 ) -> None:
     async with gateway(tmp_path, simulator) as running:
         create_key(running.database, NewKey(name="k", user="k"), clock.now())
-        while running.keys.is_open:
-            await asyncio.sleep(0)
         answer = await ask(running, "POST", "/openai/v1/chat/completions", CHAT)
         assert answer.status == 401
         assert answer.header("WWW-Authenticate") == 'Bearer realm="aigw"'
