@@ -319,6 +319,7 @@ async def test_a_clients_own_credential_goes_as_it_stands(setup: Setup, count: i
     call.headers["Authorization"] = "Bearer sk-of-the-client"
     sent = await setup.dispatch.send(provider, call, central=False)
     assert (sent.answer.status, sent.credential, sent.attempts) == (429, None, 1)
+    sent.answer.close()
     (request,) = setup.simulator.requests
     assert request.values("authorization") == ["Bearer sk-of-the-client"]
     if provider.pool is not None:
