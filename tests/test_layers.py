@@ -40,7 +40,7 @@ LAYERS: list[list[str]] = [
     ["aigw.gateway_options", "aigw.server_options", "aigw.provider_options"],
     ["aigw.provider_settings", "aigw.provider_types"],
     ["aigw.option", "aigw.secrets"],
-    ["aigw.option_values", "aigw.durations", "aigw.actor_names"],
+    ["aigw.option_values", "aigw.durations", "aigw.patterns", "aigw.actor_names"],
     ["aigw.errors", "aigw.clock", "aigw.tasks", "aigw"],
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from aigw.patterns import matches
 from aigw.provider_settings import BedrockSettings
 from aigw.providers.bedrock_table import FAMILIES, NEWEST, VENDORS, Family
 
@@ -73,21 +74,3 @@ def counted_model(model: str) -> str | None:
             return None
         model = found[1]
     return _PROFILE.sub("", model, count=1) if _PROFILE.match(model) else model
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Whether the name has the pattern's form. `*` is any text; takes time linear in the name."""
-    first, *rest = pattern.lower().split("*")
-    name = name.lower()
-    if not rest:
-        return name == first
-    *middle, last = rest
-    if not name.startswith(first) or len(name) < len(first) + len(last) or not name.endswith(last):
-        return False
-    position, end = len(first), len(name) - len(last)
-    for part in middle:
-        found = name.find(part, position, end)
-        if found < 0:
-            return False
-        position = found + len(part)
-    return True

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from aigw.errors import AigwError
+from aigw.patterns import matches
 from aigw.wire.members import members
 
 _SHOWN = 100
@@ -101,26 +102,6 @@ class ModelRules:
 
     def _named(self) -> str:
         return f"provider {self.provider}" if self.provider else "the provider"
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Whether a pattern covers a text, `*` standing for any part of it, the empty one included.
-
-    In linear time: both the text, which a client chooses, and the pattern may be long.
-    """
-    first, *rest = pattern.split("*")
-    if not rest:
-        return pattern == text
-    *middle, last = rest
-    if not text.startswith(first) or len(text) < len(first) + len(last):
-        return False
-    start, end = len(first), len(text) - len(last)
-    for part in middle:
-        found = text.find(part, start, end)
-        if found < 0:
-            return False
-        start = found + len(part)
-    return text.endswith(last)
 
 
 def names_one_model(body: bytes) -> bool:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from aigw.patterns import matches
 from aigw.secrets import Secret
 
 if TYPE_CHECKING:
@@ -116,29 +117,6 @@ def parse_token(token: str) -> TokenParts | None:
 def holds_key(text: str) -> bool:
     """Whether a gateway key, whole or cut off, is anywhere in a text."""
     return PREFIX in text and _IN_TEXT.search(text) is not None
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Whether a text fits a pattern in which `*` stands for any text, case aside.
-
-    In time proportional to the text: clients choose it, and may choose it long.
-
-    >>> matches("gpt-5*", "GPT-5-mini"), matches("*sonnet*", "claude-sonnet-4"), matches("o3", "o3-pro")
-    (True, True, False)
-    """
-    first, *rest = pattern.lower().split("*")
-    text = text.lower()
-    if not rest:
-        return text == first
-    if not text.startswith(first):
-        return False
-    position = len(first)
-    for part in rest[:-1]:
-        found = text.find(part, position)
-        if found < 0:
-            return False
-        position = found + len(part)
-    return text.endswith(rest[-1]) and len(text) - len(rest[-1]) >= position
 
 
 KEY_COLUMNS = (

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import fnmatch
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -12,7 +10,6 @@ from aigw.providers.model_rules import (
     Choice,
     ModelRefusedError,
     ModelRules,
-    matches,
     names_one_model,
 )
 
@@ -157,44 +154,8 @@ def test_the_quick_way_says_what_a_parser_says(text: str) -> None:
     )
 
 
-def test_a_body_full_of_tools_is_read_quickly() -> None:
+def test_a_body_full_of_tools_names_one() -> None:
     tool = {"name": "task", "input_schema": {"properties": {"model": {"type": "string"}}}}
     message = {"role": "user", "content": 'about "model": '}
     body = json.dumps({"model": "m", "tools": [tool] * 100, "messages": [message] * 20_000})
-    began = time.perf_counter()
     assert names_one_model(body.encode())
-    # Token by token it takes half a second.
-    assert time.perf_counter() - began < 0.1
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "found"),
-    [
-        ("a", "a", True),
-        ("a", "ab", False),
-        ("*", "", True),
-        ("a*a", "a", False),
-        ("a*a", "aa", True),
-        ("a*b*c", "axxbxxc", True),
-        ("a*b*c", "axxcxxb", False),
-        ("ab*ba", "aba", False),
-        ("**", "x", True),
-        ("a.c", "abc", False),
-        ("[ab]", "a", False),
-        ("a?", "ab", False),
-        ("*a*", "\n a\n", True),
-    ],
-)
-def test_patterns(pattern: str, text: str, found: bool) -> None:
-    assert matches(pattern, text) is found
-
-
-@given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
-def test_patterns_are_the_shells(pattern: str, text: str) -> None:
-    assert matches(pattern, text) == fnmatch.fnmatchcase(text, pattern)
-
-
-def test_no_name_makes_a_pattern_slow() -> None:
-    began = time.perf_counter()
-    assert not matches("*a" * 50 + "*b", "a" * 200_000)
-    assert time.perf_counter() - began < 1.0

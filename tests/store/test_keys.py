@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -15,7 +14,6 @@ from aigw.store.keys import (
     KeyState,
     hash_secret,
     holds_key,
-    matches,
     new_id,
     new_secret,
     parse_token,
@@ -134,41 +132,3 @@ def test_models() -> None:
         False,
         False,
     ]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "fits"),
-    [
-        ("o3", "o3", True),
-        ("O3", "o3", True),
-        ("o3", "o3x", False),
-        ("*", "", True),
-        ("**", "x", True),
-        ("gpt*", "gpt", True),
-        ("*mini", "gpt-5-mini", True),
-        ("*mini", "gpt-5-mini-2", False),
-        ("a*b*c", "a1b2c", True),
-        ("a*b*c", "acb", False),
-        ("ab*ba", "aba", False),
-        ("a*a", "a", False),
-        ("a.c", "abc", False),
-        ("a?c", "abc", False),
-        ("[ab]", "a", False),
-        ("", "", True),
-        ("", "x", False),
-    ],
-)
-def test_patterns(pattern: str, text: str, fits: bool) -> None:
-    assert matches(pattern, text) is fits
-
-
-@given(st.text("ab*", max_size=6), st.text("ab", max_size=8))
-def test_patterns_mean_what_a_regular_expression_says(pattern: str, text: str) -> None:
-    expression = ".*".join(map(re.escape, pattern.split("*")))
-    assert matches(pattern, text) is (re.fullmatch(expression, text) is not None)
-
-
-def test_a_hostile_model_name_costs_little() -> None:
-    began = time.process_time()
-    assert not matches("*a*a*a*a*a*a*b", "a" * 1_000_000)
-    assert time.process_time() - began < 1
