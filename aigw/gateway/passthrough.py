@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 import aiohttp
 from aiohttp import web
 
-from aigw.errors import UpstreamError
+from aigw.errors import RefusedError, UpstreamError
 from aigw.gateway.admitted import Admitted
 from aigw.gateway.asking import Asking
-from aigw.gateway.body import BodyTooLargeError, read_body, readable_copy
+from aigw.gateway.body import BodyTooLargeError, read_aside, read_body, readable_copy
 from aigw.gateway.credentials import remove_credentials
 from aigw.gateway.dispatch import Dispatch
 from aigw.gateway.dump import Dump, Dumper
@@ -19,12 +20,14 @@ from aigw.gateway.errors import error_response
 from aigw.gateway.headers import response_headers
 from aigw.gateway.http1 import UpstreamAnswer
 from aigw.gateway.idle import IdleWatch
+from aigw.gateway.preparation import choose_model, has_model_rules, rename_model
 from aigw.gateway.relay import too_large
 from aigw.gateway.response import RelayedResponse, cut
 from aigw.gateway.upstream import Upstream
 from aigw.providers.bedrock import Bedrock
 from aigw.providers.bedrock_answers import LocalAnswer
 from aigw.providers.call import Call
+from aigw.providers.model_rules import names_one_model
 from aigw.wire.apis import Api, read_request
 
 _log = logging.getLogger("aigw.gateway")
@@ -58,6 +61,8 @@ class PassThrough:
             remove_credentials(provider, admitted.headers)
         url = provider.base_url + target.path + admitted.query
         call = Call(request.method, url, admitted.headers, body)
+        if has_model_rules(admitted) and body:
+            await self._apply_rules(admitted, call)
         if bedrock is not None and target.pattern == COUNT_TOKENS:
             return await self._count(admitted, bedrock, call)
         if bedrock is not None:
@@ -66,6 +71,28 @@ class PassThrough:
         for name, value in provider.headers.items():
             call.headers[name] = value
         return await self._send(admitted, call)
+
+    async def _apply_rules(self, admitted: Admitted, call: Call) -> None:
+        """Judge the model that a body names, be it only to count its tokens or to sum it up.
+
+        Raises:
+            RefusedError: a rule does not allow it, or nobody can tell which model it is.
+        """
+        encoding = call.headers.get("Content-Encoding", "")
+        plain = await readable_copy(call.body, encoding, self._body_limit)
+        if not plain:
+            raise RefusedError(
+                400,
+                "unreadable_body",
+                f"the provider {admitted.provider.name} has rules for models, and a body with the "
+                f"content coding {encoding!r} cannot be read",
+            )
+        requested = (await read_aside(partial(read_request, Api.RESPONSES), plain)).model
+        if not requested and await read_aside(names_one_model, plain):
+            return
+        model, _ = await choose_model(admitted, requested, plain)
+        if model != requested:
+            await rename_model(call, plain, model)
 
     async def _count(self, admitted: Admitted, bedrock: Bedrock, call: Call) -> web.StreamResponse:
         """Have Bedrock count tokens for a client of Anthropic's API."""

@@ -45,7 +45,7 @@ async def prepare(admitted: Admitted, facts: RequestFacts, body: bytes, plain: b
         RefusedError: a rule does not allow the model, or the request cannot be translated.
     """
     provider, target = admitted.provider, admitted.target
-    model, rule = await _choose(admitted, facts.model, plain)
+    model, rule = await choose_model(admitted, facts.model, plain)
     headers = admitted.headers
     if admitted.central:
         remove_credentials(provider, headers)
@@ -54,7 +54,7 @@ async def prepare(admitted: Admitted, facts: RequestFacts, body: bytes, plain: b
     if provider.bedrock is not None:
         await _for_bedrock(prepared, provider.bedrock, admitted, facts, plain)
     elif model != facts.model:
-        await _rename(call, plain, model)
+        await rename_model(call, plain, model)
         plain = call.body
     for name, value in provider.headers.items():
         call.headers[name] = value
@@ -63,11 +63,21 @@ async def prepare(admitted: Admitted, facts: RequestFacts, body: bytes, plain: b
     return prepared
 
 
-async def _choose(admitted: Admitted, requested: str, plain: bytes) -> tuple[str, str | None]:
-    """The model to ask for, and the rule that put it in place of the requested one."""
-    rules, key = admitted.provider.rules, admitted.caller.key
-    if rules is None and (key is None or not key.models):
+def has_model_rules(admitted: Admitted) -> bool:
+    """Whether the provider's rules or the caller's key say which models may be asked for."""
+    key = admitted.caller.key
+    return admitted.provider.rules is not None or bool(key is not None and key.models)
+
+
+async def choose_model(admitted: Admitted, requested: str, plain: bytes) -> tuple[str, str | None]:
+    """The model to ask for, and the rule that put it in place of the requested one.
+
+    Raises:
+        RefusedError: a rule does not allow it, or the body names more than one.
+    """
+    if not has_model_rules(admitted):
         return requested, None
+    rules = admitted.provider.rules
     if not admitted.target.model and not await read_aside(names_one_model, plain):
         # Which of them counts depends on the provider's parser: a rule could be slipped past.
         raise RefusedError(400, "ambiguous_model", "the request names its model more than once")
@@ -111,7 +121,12 @@ async def _for_bedrock(
         prepared.translation = MessagesTranslation()
 
 
-async def _rename(call: Call, plain: bytes, model: str) -> None:
+async def rename_model(call: Call, plain: bytes, model: str) -> None:
+    """Put another model into a request's body, which goes on uncompressed.
+
+    Raises:
+        RefusedError: the body is not a JSON object.
+    """
     body = await read_aside(partial(set_model, model=model), plain)
     if body is None:
         raise RefusedError(400, "invalid_body", "the request's body is not a JSON object")
