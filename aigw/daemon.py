@@ -15,6 +15,7 @@ import gc
 import logging
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,7 @@ async def _start(
     listening = await stack.enter_async_context(serving)
     metrics_address = None
     if settings.prometheus_enable:
-        showing = _metrics_listener(settings.prometheus_address, metrics)
+        showing = _metrics_listener(settings.prometheus_address, metrics, reloader)
         metrics_address = (await stack.enter_async_context(showing)).removeprefix("http://")
     pruning = Pruning(writer)
     pruning.keep(reloader.configuration.retention)
@@ -137,10 +138,16 @@ async def _start(
 
 
 @contextlib.asynccontextmanager
-async def _metrics_listener(address: Address, metrics: Metrics) -> AsyncIterator[str]:
+async def _metrics_listener(
+    address: Address, metrics: Metrics, reloader: Reloader
+) -> AsyncIterator[str]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         if request.path != "/metrics":
             return web.Response(status=404, text="metrics are at /metrics\n")
+        for provider in reloader.configuration.providers.values():
+            if provider.pool is not None:
+                # A key has rested when somebody looks; without requests nobody has.
+                provider.pool.states(time.monotonic())
         return web.Response(
             body=metrics.text(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
