@@ -56,6 +56,7 @@ def _explanation(issued: Issued, path: Path, *, json: bool) -> list[str]:
 def _address(path: Path) -> str:
     """Where the daemon listens, or would."""
     from aigw.errors import AigwError
+    from aigw.gateway.listener import local_url
     from aigw.settings import resolve_one
     from aigw.store.lock import read_runtime
 
@@ -64,7 +65,7 @@ def _address(path: Path) -> str:
         return runtime.address
     try:
         scheme = "https" if resolve_one("tls_cert_file", None, os.environ) else "http"
-        return f"{scheme}://{resolve_one('http_address', None, os.environ)}"
+        return local_url(f"{scheme}://{resolve_one('http_address', None, os.environ)}")
     except AigwError:
         # The key is made and shown: a wrong setting is the next start's matter.
         return "http://127.0.0.1:4001"
