@@ -51,7 +51,7 @@ class PoolExhaustedError(UpstreamError):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sent:
     """An answer, and how it was got.
 
@@ -87,7 +87,8 @@ class Dispatch:
 
         Args:
             provider: whose pool is used.
-            call: stays as it is. For a central credential it must carry none of the client's.
+            call: for a central credential it must carry none of the client's. It stays as it is,
+                unless the pool has only one credential, which is put into it.
             central: whether one of the pool's goes with it; else the call goes as it stands.
             on_attempt: see `OnAttempt`.
             on_refused: see `OnRefused`.
@@ -104,9 +105,8 @@ class Dispatch:
             return Sent(await self._ask(call, 1, on_attempt), None, 1, 1)
         if pool.is_single:
             (credential,) = pool.credentials
-            attempt = call.copy()
-            await credential.apply(attempt)
-            return Sent(await self._ask(attempt, 1, on_attempt), credential, 1, 1)
+            await credential.apply(call)
+            return Sent(await self._ask(call, 1, on_attempt), credential, 1, 1)
         run = _Run(pool, call, on_attempt, on_refused)
         try:
             return await self._send_from(run)
