@@ -87,8 +87,7 @@ class Dispatch:
 
         Args:
             provider: whose pool is used.
-            call: for a central credential it must carry none of the client's. It stays as it is,
-                unless the pool has only one credential, which is put into it.
+            call: stays as it is. For a central credential it must carry none of the client's.
             central: whether one of the pool's goes with it; else the call goes as it stands.
             on_attempt: see `OnAttempt`.
             on_refused: see `OnRefused`.
@@ -105,8 +104,9 @@ class Dispatch:
             return Sent(await self._ask(call, 1, on_attempt), None, 1, 1)
         if pool.is_single:
             (credential,) = pool.credentials
-            await credential.apply(call)
-            return Sent(await self._ask(call, 1, on_attempt), credential, 1, 1)
+            attempt = call.copy()
+            await credential.apply(attempt)
+            return Sent(await self._ask(attempt, 1, on_attempt), credential, 1, 1)
         run = _Run(pool, call, on_attempt, on_refused)
         try:
             return await self._send_from(run)
