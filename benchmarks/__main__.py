@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only PART]... [--json] [--store FILE]`."""
+"""`python -m benchmarks [--quick] [--only PART]... [--against DIR] [--json] [--store FILE]`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks import commands, latency, memory, slow_streams, throughput
+from benchmarks import bedrock, commands, control, latency, memory, slow_streams, throughput
 from benchmarks.bench import Bench
 from benchmarks.machine import OtherWork, cores, pin, raise_file_limit, run
 from benchmarks.report import Row, show_json, show_table
@@ -21,6 +21,8 @@ Part = Callable[[Bench], Awaitable[list[Row]]]
 
 PARTS: dict[str, Part] = {
     **{case.part: partial(throughput.measure, case=case) for case in throughput.CASES},
+    control.PART: control.measure,
+    bedrock.PART: bedrock.measure,
     "latency": latency.measure,
     slow_streams.PART: slow_streams.measure,
     "memory": memory.measure,
@@ -40,12 +42,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--store", type=Path, help="the big database of `commands`, built if absent"
     )
+    parser.add_argument("--against", type=Path, metavar="DIR",
+                        help="another checkout of aigw to compare with in the throughput parts")  # fmt: skip
     return parser.parse_args()
 
 
 async def _measure(arguments: argparse.Namespace, core: int | None) -> list[Row]:
     upstream = Upstream()
-    bench = Bench(upstream, await upstream.start(), core, arguments.quick, arguments.store)
+    against = arguments.against.resolve() if arguments.against else None
+    bench = Bench(upstream, await upstream.start(), core, arguments.quick, arguments.store, against)
     rows: list[Row] = []
     for name in arguments.only or PARTS:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.load import Target
 from benchmarks.machine import resident_megabytes
-from benchmarks.servers import Server, start_floor, start_gateway
+from benchmarks.servers import PLAIN, Server, Setup, start_floor, start_gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,26 +21,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One run. `core` is that of the servers under test; `store` the big database of `commands`."""
+    """One run.
+
+    `core` is that of the servers under test, `store` the big database of `commands`, `against`
+    another checkout of the gateway to compare this one with.
+    """
 
     upstream: Upstream
     upstream_address: str
     core: int | None
     quick: bool
     store: Path | None = None
+    against: Path | None = None
 
     def direct(self) -> Target:
         """The provider itself, without anything between."""
         return Target(self.upstream_address, self.upstream)
 
     @contextlib.asynccontextmanager
-    async def serving(self, name: str) -> AsyncIterator[tuple[Server, Target]]:
-        """A fresh server, `floor` or `aigw`, in a folder of its own; both are gone afterwards."""
-        start = {"floor": start_floor, "aigw": start_gateway}[name]
+    async def serving(
+        self, name: str, setup: Setup = PLAIN
+    ) -> AsyncIterator[tuple[Server, Target]]:
+        """A fresh server, the `floor` or a gateway, in a folder of its own; both go afterwards."""
         with tempfile.TemporaryDirectory(prefix="aigw-bench-") as folder:
-            server = await start(self.upstream_address, Path(folder), self.core)
+            if name == "floor":
+                server = await start_floor(self.upstream_address, Path(folder), self.core)
+            else:
+                server = await start_gateway(self.upstream_address, Path(folder), self.core, setup)
             try:
-                yield server, Target(server.address, self.upstream)
+                yield server, Target(server.address, self.upstream, server.key)
             finally:
                 server.stop()
 

@@ -27,10 +27,14 @@ class Listener(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """A connection and the answer it is reading. Times are readings of `time.perf_counter`."""
+    """A connection and the answer it is reading. Times are readings of `time.perf_counter`.
 
-    def __init__(self, listener: Listener) -> None:
+    `event_end` is the two bytes that end each event of a stream.
+    """
+
+    def __init__(self, listener: Listener, event_end: bytes = b"\n\n") -> None:
         self._listener = listener
+        self._event_end = event_end
         self._transport: asyncio.WriteTransport | None = None
         self._reset(0)
         self.busy = False
@@ -104,7 +108,8 @@ class Connection(asyncio.Protocol):
         return data[end + 4 :]
 
     def _read_chunks(self, data: bytes) -> None:
-        events = data.count(b"\n\n") + (self._tail[-1:] == b"\n" and data[:1] == b"\n")
+        end = self._event_end
+        events = data.count(end) + (self._tail[-1:] == end[:1] and data[:1] == end[1:])
         self.events += events
         if len(data) >= len(_CHUNKED_END):
             self._tail = data[-len(_CHUNKED_END) :]

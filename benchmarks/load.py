@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.connection import Connection
+from benchmarks.payloads import CLIENT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,14 +48,15 @@ class Tally:
 class Target:
     """A server under test: where it listens, and which requests it was sent.
 
-    Every request to it has a number of its own, over all rounds.
+    Every request to it has a number of its own, over all rounds, and its clients' `key`.
     """
 
-    def __init__(self, address: str, upstream: Upstream) -> None:
+    def __init__(self, address: str, upstream: Upstream, key: str = CLIENT_KEY) -> None:
         self.authority = address.removeprefix("http://")
         self.host, _, port = self.authority.partition(":")
         self.port = int(port)
         self.upstream = upstream
+        self.key = key
         self.numbers: Iterator[int] = itertools.count()
         self.sent = 0
 
@@ -62,7 +64,7 @@ class Target:
         """Open that many connections, driven by `listener`."""
         loop = asyncio.get_running_loop()
         return [
-            (await loop.create_connection(lambda: Connection(listener), self.host, self.port))[1]
+            (await loop.create_connection(listener.connection, self.host, self.port))[1]
             for _ in range(count)
         ]
 
@@ -74,10 +76,14 @@ class _Round:
         self.tally = Tally()
         self._target = target
         self._workload = workload
-        self._messages = workload.messages(target.authority)
+        self._messages = workload.messages(target.authority, target.key)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def connection(self) -> Connection:
+        """A connection for answers of this workload."""
+        return Connection(self, self._workload.event_end)
 
     def send(self, connection: Connection) -> None:
         """Send the next request, unless the server has closed the connection."""

@@ -16,6 +16,8 @@ NUMBER_MARK: Final = b"@@@@@@@@"
 """Where a request's number goes. As long as the number, so that Content-Length is right."""
 
 CENTRAL_KEY: Final = "sk-bench"
+CLIENT_KEY: Final = "client-key"
+"""What clients send where the gateway asks for no key of its own."""
 
 _WORDS: Final = [
     *("refactor", "parser", "buffer", "stream", "socket", "handler", "config", "schema", "index"),
@@ -34,8 +36,9 @@ JsonObject = dict[str, Any]
 class Workload:
     """One kind of request and what its answer must look like.
 
-    `answer` is the first word of `x-bench`. `answer_size` is the size of a JSON answer's body,
-    None for streams. `events` is the number of events of a stream.
+    `answer` is the first word of `header`. `answer_size` is the size of a JSON answer's body,
+    None for streams. `events` is the number of events of a stream, `event_end` the two bytes that
+    end each and stand nowhere else.
     """
 
     name: str
@@ -44,18 +47,21 @@ class Workload:
     answer: str
     answer_size: int | None = None
     events: int = 0
+    event_end: bytes = b"\n\n"
+    header: str = "x-bench"
 
-    def messages(self, authority: str) -> Messages:
-        """The requests as bytes for the server at `authority` (host:port)."""
-        return Messages(self, authority)
+    def messages(self, authority: str, key: str) -> Messages:
+        """The requests as bytes for the server at `authority` (host:port), with a client's key."""
+        return Messages(self, authority, key)
 
 
 class Messages:
     """Makes the requests of a workload, one per number."""
 
-    def __init__(self, workload: Workload, authority: str) -> None:
+    def __init__(self, workload: Workload, authority: str, key: str) -> None:
         self._parts = [
-            (_head(workload, authority, body) + body).split(NUMBER_MARK) for body in workload.bodies
+            (_head(workload, authority, key, body) + body).split(NUMBER_MARK)
+            for body in workload.bodies
         ]
 
     def number(self, number: int) -> bytes:
@@ -63,12 +69,12 @@ class Messages:
         return (b"%08d" % number).join(self._parts[number % len(self._parts)])
 
 
-def _head(workload: Workload, authority: str, body: bytes) -> bytes:
+def _head(workload: Workload, authority: str, key: str, body: bytes) -> bytes:
     anthropic = workload.path.endswith("/messages")
     credential = (
-        "x-api-key: client-key\r\nanthropic-version: 2023-06-01\r\n"
+        f"x-api-key: {key}\r\nanthropic-version: 2023-06-01\r\n"
         if anthropic
-        else "authorization: Bearer client-key\r\n"
+        else f"authorization: Bearer {key}\r\n"
     )
     agent = "Anthropic/Python 1.17.0" if anthropic else "OpenAI/Python 3.54.0"
     head = (
@@ -76,7 +82,7 @@ def _head(workload: Workload, authority: str, body: bytes) -> bytes:
         f"Accept-Encoding: gzip, deflate\r\nContent-Type: application/json\r\nUser-Agent: {agent}\r\n"
         "X-Stainless-Lang: python\r\nX-Stainless-Package-Version: 3.54.0\r\nX-Stainless-OS: Linux\r\n"
         "X-Stainless-Arch: x64\r\nX-Stainless-Runtime: CPython\r\nX-Stainless-Retry-Count: 0\r\n"
-        f"{credential}x-bench: {workload.answer} {NUMBER_MARK.decode()}\r\n"
+        f"{credential}{workload.header}: {workload.answer} {NUMBER_MARK.decode()}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode()
@@ -92,7 +98,7 @@ def _text(source: random.Random, size: int) -> str:
     return " ".join(words)
 
 
-def _encode(value: JsonObject) -> bytes:
+def encode(value: JsonObject) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -101,7 +107,7 @@ def _prompt(source: random.Random, size: int) -> str:
 
 
 def _small_body(source: random.Random) -> bytes:
-    return _encode(
+    return encode(
         {
             "model": "gpt-5-mini",
             "messages": [
@@ -116,7 +122,7 @@ def _small_body(source: random.Random) -> bytes:
 
 
 def _stream_body(source: random.Random) -> bytes:
-    return _encode(
+    return encode(
         {
             "model": "claude-sonnet-4-5",
             "max_tokens": 8192,
@@ -164,12 +170,12 @@ def _large_body(source: random.Random) -> bytes:
         ],
         "metadata": {"user_id": "bench"},
     }
-    return _encode(body)
+    return encode(body)
 
 
 _source = random.Random(20260101)
 
-SMALL_ANSWER: Final = _encode(
+SMALL_ANSWER: Final = encode(
     {
         "id": "chatcmpl-bench0000000000000000",
         "object": "chat.completion",
@@ -192,7 +198,7 @@ SMALL_ANSWER: Final = _encode(
     }
 )
 
-LARGE_ANSWER: Final = _encode(
+LARGE_ANSWER: Final = encode(
     {
         "id": "msg_bench00000000000000000",
         "type": "message",
@@ -220,7 +226,7 @@ LARGE_ANSWER: Final = _encode(
 
 
 def _event(kind: str, **fields: object) -> bytes:
-    return b"event: " + kind.encode() + b"\ndata: " + _encode({"type": kind, **fields}) + b"\n\n"
+    return b"event: " + kind.encode() + b"\ndata: " + encode({"type": kind, **fields}) + b"\n\n"
 
 
 def stream_events(deltas: int) -> list[bytes]:
@@ -257,7 +263,7 @@ FRAMING_EVENTS: Final = 5
 
 _small_bodies = tuple(_small_body(_source) for _ in range(64))
 _large_bodies = tuple(_large_body(_source) for _ in range(8))
-_stream_bodies = tuple(_stream_body(_source) for _ in range(64))
+STREAM_BODIES: Final = tuple(_stream_body(_source) for _ in range(64))
 
 SMALL: Final = Workload(
     "small", "/openai/v1/chat/completions", _small_bodies, "small", len(SMALL_ANSWER)
@@ -272,7 +278,7 @@ def stream_workload(mode: str, events: int) -> Workload:
     return Workload(
         f"stream {mode}",
         "/anthropic/v1/messages",
-        _stream_bodies,
+        STREAM_BODIES,
         f"{mode} {events:06d}",
         events=events,
     )

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One figure. `ratio` is aigw's share of the floor's; `passed` is None where no target is set."""
+    """One figure. `passed` is None where no target is set.
+
+    `ratio` is aigw's share of the floor's, or of what another gateway or another way through this
+    one reached (`other`).
+    """
 
     part: str
     name: str
     unit: str
     floor: float | None = None
+    other: float | None = None
     aigw: float | None = None
     ratio: float | None = None
     target: str = ""
@@ -48,6 +53,32 @@ def share(
         ratio=ratio,
         target=f">= {least:.0%} of floor",
         passed=ratio >= least,
+        note=note,
+    )
+
+
+def share_of_other(
+    part: str,
+    name: str,
+    unit: str,
+    *,
+    other: float,
+    what: str,
+    aigw: float,
+    least: float | None,
+    note: str,
+) -> Row:
+    """A row for a rate that must reach a share of another one's, which is of `what`."""
+    ratio = aigw / other if other else 0.0
+    return Row(
+        part=part,
+        name=name,
+        unit=unit,
+        other=other,
+        aigw=aigw,
+        ratio=ratio,
+        target="" if least is None else f">= {least:.0%} of {what}",
+        passed=None if least is None else ratio >= least,
         note=note,
     )
 
@@ -109,15 +140,15 @@ def show_json(rows: Sequence[Row]) -> None:
 def show_table(rows: Sequence[Row]) -> None:
     """A table for people."""
     table = Table(title=" ".join(f"{name}: {value}" for name, value in machine().items()))
-    for heading in ("measured", "unit", "floor", "aigw", "ratio", "target", "", "note"):
-        table.add_column(
-            heading, justify="right" if heading in {"floor", "aigw", "ratio"} else "left"
-        )
+    figures = {"floor", "other", "aigw", "ratio"}
+    for heading in ("measured", "unit", "floor", "other", "aigw", "ratio", "target", "", "note"):
+        table.add_column(heading, justify="right" if heading in figures else "left")
     for row in rows:
         verdict = {None: "", True: "[green]pass[/]", False: "[red]FAIL[/]"}[row.passed]
         ratio = "" if row.ratio is None else f"{row.ratio:.0%}"
         table.add_row(
-            row.name, row.unit, _figure(row.floor), _figure(row.aigw), ratio, row.target, verdict, row.note
+            row.name, row.unit, _figure(row.floor), _figure(row.other), _figure(row.aigw), ratio,
+            row.target, verdict, row.note,
         )  # fmt: skip
     noise = {row.part: row.other_work for row in rows if row.other_work is not None}
     if noise:

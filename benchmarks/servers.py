@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.machine import pinned
-from benchmarks.payloads import CENTRAL_KEY
+from benchmarks.payloads import CENTRAL_KEY, CLIENT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ROOT: Final = Path(__file__).resolve().parent.parent
 
 START_LIMIT: Final = 20.0
 """Seconds until a server must be ready."""
@@ -24,11 +26,32 @@ START_LIMIT: Final = 20.0
 STOP_LIMIT: Final = 30.0
 """Seconds that a server may take to stop after being asked: it may have work to flush."""
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+KEY_LIMIT: Final = 30.0
+"""Seconds that making a gateway key may take."""
 
 
 class ServerError(Exception):
     """A server did not start; the message holds the end of what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a gateway is started.
+
+    Attributes:
+        root: the checkout whose `aigw` it is.
+        options: for `aigw serve`, beside those that every gateway here has.
+        config: the configuration file's content; `{upstream}` in it is the provider's address.
+        with_key: whether its clients need a gateway key, and send one.
+    """
+
+    root: Path = ROOT
+    options: tuple[str, ...] = ()
+    config: str = ""
+    with_key: bool = False
+
+
+PLAIN: Final = Setup()
 
 
 @dataclass(slots=True)
@@ -39,6 +62,8 @@ class Server:
     address: str
     process: subprocess.Popen[bytes]
     database: Path | None = None
+    key: str = CLIENT_KEY
+    """What its clients send."""
 
     @property
     def pid(self) -> int:
@@ -59,7 +84,7 @@ class Server:
 async def start_floor(upstream: str, folder: Path, core: int | None) -> Server:
     """The bare pass-through of `floor.py`."""
     output = folder / "floor.out"
-    process = _spawn(["-m", "benchmarks.floor", f"http://{upstream}"], output, core)
+    process = _spawn(["-m", "benchmarks.floor", f"http://{upstream}"], ROOT, output, core)
 
     def address() -> str | None:
         line, end, _ = output.read_text().partition("\n")
@@ -68,20 +93,24 @@ async def start_floor(upstream: str, folder: Path, core: int | None) -> Server:
     return Server("floor", await _ready(process, output, address), process)
 
 
-async def start_gateway(upstream: str, folder: Path, core: int | None) -> Server:
+async def start_gateway(
+    upstream: str, folder: Path, core: int | None, setup: Setup = PLAIN
+) -> Server:
     """The gateway with recording on, a new database in `folder`, and central keys."""
     database = folder / "bench.db"
     config = folder / "config.toml"
-    config.write_text("")
+    config.write_text(setup.config.replace("{upstream}", f"http://{upstream}"))
+    key = await asyncio.to_thread(_make_key, database) if setup.with_key else CLIENT_KEY
     arguments = [
         *("-m", "aigw", "serve", "--aibridge-enabled", "--config", str(config)),
         *("--db", str(database), "--http-address", "127.0.0.1:0"),
         *("--aibridge-openai-base-url", f"http://{upstream}/v1"),
         *("--aibridge-anthropic-base-url", f"http://{upstream}"),
         *("--aibridge-openai-key", CENTRAL_KEY, "--aibridge-anthropic-key", CENTRAL_KEY),
+        *setup.options,
     ]
     output = folder / "gateway.out"
-    process = _spawn(arguments, output, core)
+    process = _spawn(arguments, setup.root, output, core)
     runtime = database.with_name(database.name + ".daemon.json")
 
     def address() -> str | None:
@@ -90,7 +119,23 @@ async def start_gateway(upstream: str, folder: Path, core: int | None) -> Server
         except (FileNotFoundError, ValueError, KeyError):
             return None
 
-    return Server("aigw", await _ready(process, output, address), process, database)
+    return Server("aigw", await _ready(process, output, address), process, database, key)
+
+
+def _make_key(database: Path) -> str:
+    """A gateway key in a new database."""
+    done = subprocess.run(
+        [sys.executable, "-m", "aigw", "keys", "create", "bench", "--db", str(database)],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=KEY_LIMIT,
+        check=False,
+    )
+    if done.returncode:
+        raise ServerError(f"no gateway key could be made:\n{done.stderr}")
+    return done.stdout.strip()
 
 
 def clean_environment() -> dict[str, str]:
@@ -98,17 +143,21 @@ def clean_environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.upper().startswith(("CODER_", "AIGW_", "AIBRIDGE_", "OPENAI_", "ANTHROPIC_"))
-        and not name.upper().endswith("_PROXY")
+        if not name.upper().startswith(_SETTINGS) and not name.upper().endswith("_PROXY")
     }
     return {**kept, "NO_PROXY": "*"}
 
 
-def _spawn(arguments: list[str], output: Path, core: int | None) -> subprocess.Popen[bytes]:
+_SETTINGS = ("CODER_", "AIGW_", "AIBRIDGE_", "OPENAI_", "ANTHROPIC_", "AWS_")
+
+
+def _spawn(
+    arguments: list[str], root: Path, output: Path, core: int | None
+) -> subprocess.Popen[bytes]:
     with output.open("wb") as sink, pinned(core):
         return subprocess.Popen(
             [sys.executable, *arguments],
-            cwd=ROOT,
+            cwd=root,
             env=clean_environment(),
             stdin=subprocess.DEVNULL,
             stdout=sink,

@@ -1,12 +1,15 @@
 """A simulated provider that costs as little as can be: raw asyncio protocols, answers made in advance.
 
-It reads of a request only where its head and body end and the header `x-bench`, whose words are
-the answer wanted, for streams their number of events, and the request's number:
+It reads of a request only where its head and body end, whether it is one of Bedrock's, and the header
+`x-bench` (for Bedrock `x-amzn-bedrock-bench`), whose words are the answer wanted, for streams their
+number of events, and the request's number:
 
     small, large     the JSON answers of `payloads`
     burst N          a stream of N events, all at once
     step N           a stream that sends its next event when the client has the one before (`advance`)
     paced N          a stream of 20 events a second; `sent` remembers when each left
+
+A stream is one of server-sent events, or for a path of Bedrock's of the same events in frames.
 
 It runs inside the load generator's process: so a `step` stream can be told that its event arrived,
 and the delay of a `paced` event is the difference of two readings of one clock.
@@ -19,6 +22,7 @@ import time
 from functools import cache
 from typing import Final, cast
 
+from benchmarks.bedrock_payloads import stream_frames
 from benchmarks.payloads import FRAMING_EVENTS, LARGE_ANSWER, SMALL_ANSWER, stream_events
 
 PACE: Final = 0.05
@@ -28,6 +32,11 @@ _STREAM_HEAD: Final = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
     b"request-id: req_bench\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
+_FRAMES_HEAD: Final = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\n"
+    b"x-amzn-requestid: req_bench\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+_BEDROCK_PATH: Final = b"post /model/"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -44,10 +53,11 @@ _ANSWERS: Final = {b"small": _json_answer(SMALL_ANSWER), b"large": _json_answer(
 
 
 @cache
-def _chunks(events: int) -> tuple[bytes, ...]:
+def _chunks(events: int, *, framed: bool) -> tuple[bytes, ...]:
     """The events as HTTP chunks, the head before the first and the closing chunk after the last."""
-    made = [b"%x\r\n%b\r\n" % (len(e), e) for e in stream_events(events - FRAMING_EVENTS)]
-    made[0] = _STREAM_HEAD + made[0]
+    pieces = (stream_frames if framed else stream_events)(events - FRAMING_EVENTS)
+    made = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
+    made[0] = (_FRAMES_HEAD if framed else _STREAM_HEAD) + made[0]
     made[-1] += _LAST_CHUNK
     return tuple(made)
 
@@ -86,10 +96,10 @@ class Stream:
 
     __slots__ = ("_chunks", "_connection", "_next", "_number", "sent")
 
-    def __init__(self, connection: _Connection, number: int, events: int) -> None:
+    def __init__(self, connection: _Connection, number: int, chunks: tuple[bytes, ...]) -> None:
         self._connection = connection
         self._number = number
-        self._chunks = _chunks(events)
+        self._chunks = chunks
         self._next = 0
         self.sent: list[float] = []
 
@@ -122,6 +132,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
         self._left = 0
         self._chunked = False
+        self._framed = False
         self._wanted: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -152,7 +163,9 @@ class _Connection(asyncio.Protocol):
             self._buffer = data
             return
         head = data[: end + 2].lower()
-        self._wanted = _field(head, b"\r\nx-bench: ").split() or [b"small"]
+        self._framed = head.startswith(_BEDROCK_PATH)
+        mark = b"\r\nx-amzn-bedrock-bench: " if self._framed else b"\r\nx-bench: "
+        self._wanted = _field(head, mark).split() or [b"small"]
         length = _field(head, b"\r\ncontent-length: ")
         self._left = int(length or 0) - (len(data) - end - 4)
         if not length and b"\r\ntransfer-encoding: chunked" in head:
@@ -167,11 +180,13 @@ class _Connection(asyncio.Protocol):
             return
         if whole is not None:
             self.transport.write(whole)
-        elif wanted[0] == b"burst":
-            self.transport.writelines(_chunks(int(wanted[1])))
+            return
+        chunks = _chunks(int(wanted[1]), framed=self._framed)
+        if wanted[0] == b"burst":
+            self.transport.writelines(chunks)
         else:
             number = int(wanted[2])
-            stream = Stream(self, number, int(wanted[1]))
+            stream = Stream(self, number, chunks)
             self.upstream.streams[number] = stream
             if wanted[0] == b"paced":
                 stream.send_paced()

@@ -58,11 +58,11 @@ def uses_central(provider: Provider, caller: Caller, headers: Mapping[str, str])
     """
     if provider.bedrock is not None:
         return True
-    own = own_credential(provider, headers)
     if caller.key is None:
         central = provider.pool is not None
     else:
-        central = not (caller.byok and (own or provider.pool is None))
+        own = caller.byok and own_credential(provider, headers)
+        central = not own and not (caller.byok and provider.pool is None)
     if central:
         if provider.pool is None:
             raise RefusedError(
@@ -74,7 +74,7 @@ def uses_central(provider: Provider, caller: Caller, headers: Mapping[str, str])
         return True
     if not provider.allow_byok:
         raise RefusedError(403, "byok_not_allowed", BYOK_OFF)
-    if provider.type.is_personal and not own:
+    if provider.type.is_personal and not own_credential(provider, headers):
         raise RefusedError(
             401,
             "no_credential",

@@ -11,7 +11,7 @@ from aigw.gateway.auth import Caller
 from aigw.providers.provider import Provider, Target
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admitted:
     """What the relay and the pass-through are given.
 

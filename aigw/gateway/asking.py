@@ -86,4 +86,6 @@ def _first(provider: Provider) -> CentralCredential | None:
     pool = provider.pool
     if pool is None:
         return None
+    if pool.is_single:
+        return pool.credentials[0]
     return next(iter(pool.candidates(time.monotonic())), pool.credentials[0])

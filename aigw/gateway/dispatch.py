@@ -51,7 +51,7 @@ class PoolExhaustedError(UpstreamError):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sent:
     """An answer, and how it was got.
 

@@ -15,7 +15,7 @@ from aigw.gateway.body import BodyTooLargeError, read_aside, read_body, readable
 from aigw.gateway.breaker import Breakers, Rejection, rejection_response
 from aigw.gateway.credentials import recorded
 from aigw.gateway.dispatch import Dispatch
-from aigw.gateway.dump import Dump, Dumper
+from aigw.gateway.dump import Dumper
 from aigw.gateway.errors import error_response, refused
 from aigw.gateway.exchange import Exchange
 from aigw.gateway.preparation import Prepared, prepare
@@ -89,6 +89,10 @@ class Relay:
             if isinstance(error, StoreError):
                 return error_response(shape, 503, "store_unavailable", str(error))
             raise
+        dump = None
+        if self._dumper is not None:
+            name, route = admitted.provider.name, admitted.target.route
+            dump = self._dumper.begin(name, prepared.model, interception.id, route)
         exchange = Exchange(
             request,
             interception,
@@ -101,18 +105,9 @@ class Relay:
             edit=prepared.edit,
             translation=prepared.translation,
             passing=passing,
-            dump=self._dump(admitted, prepared, interception),
+            dump=dump,
         )
         return await exchange.run(prepared.call)
-
-    def _dump(
-        self, admitted: Admitted, prepared: Prepared, interception: Interception
-    ) -> Dump | None:
-        if self._dumper is None:
-            return None
-        return self._dumper.begin(
-            admitted.provider.name, prepared.model, interception.id, admitted.target.route
-        )
 
     async def _refuse(
         self, admitted: Admitted, facts: RequestFacts, error: RefusedError, arrived: float

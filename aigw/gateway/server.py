@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -62,6 +63,7 @@ class Server:
         self._passed = passed
         self._pages = pages
         self._metrics = metrics
+        self._is_open: bool | None = None
 
     def use(self, configuration: Configuration) -> None:
         """Go by another configuration from the next request on; those in flight keep theirs."""
@@ -89,8 +91,9 @@ class Server:
     async def _answer(
         self, request: web.BaseRequest, provider: Provider | None, rest: str, target: Target | None
     ) -> web.StreamResponse:
-        # Asked once: each time is a look at the store.
-        is_open = self._keys.is_open
+        is_open = self._is_open
+        if is_open is None:
+            is_open = self._look()
         if is_open and (reason := refusal(request.headers)) is not None:
             raise RefusedError(403, "forbidden", reason)
         if provider is None:
@@ -102,6 +105,19 @@ class Server:
         if target is None:
             raise _not_supported(request, rest)
         return await self._serve(request, caller, provider, target)
+
+    def _look(self) -> bool:
+        """Whether requests need no key: for all those that the event loop hands out in one go.
+
+        Each time is a look at the store, which costs most right after the gateway's own commits. A
+        request that is sent when a key has been made is read later than this, so it needs the key.
+        """
+        self._is_open = is_open = self._keys.is_open
+        asyncio.get_running_loop().call_soon(self._forget_look)
+        return is_open
+
+    def _forget_look(self) -> None:
+        self._is_open = None
 
     async def _local(
         self, request: web.BaseRequest, path: str, *, is_open: bool
@@ -153,8 +169,12 @@ class Server:
             RefusedError: it is one too many.
         """
         key = caller.key
-        who = key.id if key is not None else request.remote or ""
-        over = self._limits.admit(
+        limits = self._limits
+        who = key.id if key is not None else ""
+        if key is None and limits.rate_limit:
+            # Without a rate the address counts for nothing, and it takes a while to find out.
+            who = request.remote or ""
+        over = limits.admit(
             who,
             key.rate_limit if key is not None else None,
             key.max_concurrency if key is not None else None,

@@ -81,7 +81,7 @@ class Provider:
     bedrock: Bedrock | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
     """Where a client's path leads: `api` is None for what is passed through unrecorded.
 
@@ -126,7 +126,7 @@ def find_target(kind: ProviderType, path: str) -> Target | None:
 
 
 def _shape(kind: ProviderType, api: Api | None, pattern: str = "") -> ErrorShape:
-    if api in {Api.INVOKE, Api.CONVERSE} or pattern.startswith("/model/"):
+    if api is Api.INVOKE or api is Api.CONVERSE or pattern.startswith("/model/"):
         return ErrorShape.AWS
     if api is Api.MESSAGES:
         return ErrorShape.ANTHROPIC

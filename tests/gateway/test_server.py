@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from asyncio import events
@@ -231,3 +232,25 @@ async def test_with_gateway_keys_a_request_without_one_gets_a_challenge(
         assert json.loads(answer.body)["error"]["code"] == "missing_gateway_key"
         # A probe for whether anybody listens, as Claude Code's, holds no key.
         assert (await ask(running, "HEAD", "/api/v2/aibridge/anthropic")).status == 200
+
+
+async def test_the_first_key_counts_from_the_next_request_on(running: Gateway) -> None:
+    for _ in range(3):
+        answer = await ask(running, "POST", "/openai/v1/chat/completions", CHAT)
+        assert answer.status == 200
+    create_key(running.database, NewKey(name="k", user="k"), clock.now())
+    answer = await ask(running, "POST", "/openai/v1/chat/completions", CHAT)
+    assert answer.status == 401
+
+
+async def test_requests_that_arrive_together_share_a_look_at_the_keys(running: Gateway) -> None:
+    looks: list[str] = []
+    assert running.keys._connection is not None
+    running.keys._connection.set_trace_callback(looks.append)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(running.port)) for _ in range(20)]
+        for client in clients:
+            await client.send("POST", "/openai/v1/chat/completions", CHAT)
+        for client in clients:
+            assert (await client.answer()).status == 200
+    assert 1 <= len(looks) <= len(clients) // 2
