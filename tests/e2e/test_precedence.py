@@ -88,7 +88,7 @@ SENT_IN = {
     "session": ("Coder-Session-Token", "{}"),
 }
 OWN = {name: f"own-{name}-canary-0123456789-{name:.>4}" for name in SENT_IN}
-HINTS = {name: f"own-...{name:.>4}" for name in SENT_IN}
+HINTS = {name: f"own-...{value[-4:]}" for name, value in OWN.items()}
 CENTRAL = "sk-central-canary-0123456789"
 CENTRAL_AT = {
     "central": {"authorization": f"Bearer {CENTRAL}"},
@@ -186,7 +186,9 @@ def _hint(provider: str, cell: str) -> tuple[str, str]:
     return "byok", HINTS[first if cell == "both" else cell]
 
 
-def _check(site: Site, simulator: Simulator, model: Model, sent: str, provider: str, cell: str):  # type: ignore[no-untyped-def]
+def _check(
+    site: Site, simulator: Simulator, model: Model, sent: str, provider: str, cell: str
+) -> None:
     """One cell: a recorded request and one that is passed through."""
     api, headers = _api(provider), _headers(sent, site.keys)
     name = model("text")
