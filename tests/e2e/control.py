@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import tomli_w
 from prometheus_client.parser import text_string_to_metric_families
 
 from aigw import clock
@@ -26,11 +27,8 @@ OWN_HEADERS = (*CREDENTIAL_HEADERS, "x-coder-ai-governance-token", "coder-sessio
 
 
 def providers_text(providers: Sequence[dict[str, Any]]) -> str:
-    """`[[providers]]` tables. JSON's literals are TOML's, for what a provider's settings hold."""
-    lines = []
-    for provider in providers:
-        lines += ["[[providers]]", *(f"{key} = {json.dumps(it)}" for key, it in provider.items())]
-    return "\n".join(lines) + "\n"
+    """`[[providers]]` tables."""
+    return tomli_w.dumps({"providers": list(providers)})
 
 
 def new_key(database: Path, name: str, **more: Any) -> tuple[str, str]:

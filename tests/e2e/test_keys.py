@@ -101,21 +101,22 @@ def ask_anthropic(daemon: Daemon, name: str, **credentials: Any) -> Any:
         return client.messages.create(model=name, max_tokens=50, messages=HELLO)
 
 
-def ask_bedrock(daemon: Daemon, name: str, token: str | None, path: str = "/aws") -> Any:
-    """With botocore, which sends a key as AWS_BEARER_TOKEN_BEDROCK says, or signs with a wrong one."""
-    with pytest.MonkeyPatch.context() as environment:
-        for variable in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE"):
-            environment.delenv(variable, raising=False)
+def ask_bedrock(daemon: Daemon, name: str, token: str | None) -> Any:
+    """With botocore, which signs with a key that AWS does not know: the gateway signs anew."""
+    client = botocore.session.get_session().create_client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        endpoint_url=f"{daemon.address}/aws",
+        aws_access_key_id="AKIACLIENT",
+        aws_secret_access_key="client",
+        config=botocore.config.Config(retries={"total_max_attempts": 1}),
+    )
+
+    def add_key(request: Any, **_: Any) -> None:
         if token:
-            environment.setenv("AWS_BEARER_TOKEN_BEDROCK", token)
-        client = botocore.session.get_session().create_client(
-            "bedrock-runtime",
-            region_name="us-east-1",
-            endpoint_url=daemon.address + path,
-            aws_access_key_id="AKIAWRONG",
-            aws_secret_access_key="wrong",
-            config=botocore.config.Config(retries={"total_max_attempts": 1}),
-        )
+            request.headers["X-Api-Key"] = token
+
+    client.meta.events.register("before-sign.bedrock-runtime", add_key)
     body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 50})
     return client.invoke_model(modelId=name, body=body)
 
@@ -185,17 +186,17 @@ def test_sdks_with_a_key(
         assert token.encode() not in received
 
 
-@pytest.mark.parametrize("sent", ["auth_token", "api_key"])
+@pytest.mark.parametrize("sent", ["authorization", "x-api-key"])
 def test_bring_your_own_key(
     team: Daemon, simulator: Simulator, model: Model, key: tuple[str, str], sent: str
 ) -> None:
     token, key_id = key
     name = model("text")
-    header = {"X-Coder-AI-Governance-Token": token}
-    ask_anthropic(team, name, **{sent: OWN}, default_headers=header)
-    expected = {"x-api-key": OWN} if sent == "api_key" else {"authorization": f"Bearer {OWN}"}
+    own = {sent: f"Bearer {OWN}" if sent == "authorization" else OWN}
+    headers = {"X-Coder-AI-Governance-Token": token, **own}
+    ask_anthropic(team, name, default_headers=headers)
     received = simulator.wait_for(name.encode())
-    assert credentials_seen(received) == expected
+    assert credentials_seen(received) == own
     assert token.encode() not in received
     start = team.only(name).start
     assert (start["credential_kind"], start["api_key_id"]) == ("byok", key_id)
