@@ -27,8 +27,9 @@ OWN_HEADERS = (*CREDENTIAL_HEADERS, "x-coder-ai-governance-token", "coder-sessio
 
 
 def providers_text(providers: Sequence[dict[str, Any]]) -> str:
-    """`[[providers]]` tables."""
-    return tomli_w.dumps({"providers": list(providers)})
+    """`[[providers]]` tables, which may stand behind other tables."""
+    tables = (tomli_w.dumps(provider).replace("\n[", "\n[providers.") for provider in providers)
+    return "".join(f"[[providers]]\n{table}\n" for table in tables)
 
 
 def new_key(database: Path, name: str, **more: Any) -> tuple[str, str]:

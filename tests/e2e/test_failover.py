@@ -30,7 +30,9 @@ LIMITED_AFTER = 60
 
 ONE = [f"sk-one-{name}-0123456789-{name}{name}" for name in "abc"]
 TWO = [f"sk-two-{name}-0123456789-{name}{name}" for name in "def"]
-LIMIT_BODY = b'{"error":{"message":"Rate limit reached","type":"requests","code":"rate_limit_exceeded"}}'
+LIMIT_BODY = (
+    b'{"error":{"message":"Rate limit reached","type":"requests","code":"rate_limit_exceeded"}}'
+)
 
 
 def limit(retry_after: str = "60") -> Script:
@@ -215,9 +217,7 @@ def test_no_key_is_left_and_one_comes_back(
         assert {key["state"] for key in live["keys"]} == {"available"}
 
 
-def test_keys_that_are_all_refused(
-    start_daemon: StartDaemon, tmp_path: Path, model: Model
-) -> None:
+def test_keys_that_are_all_refused(start_daemon: StartDaemon, tmp_path: Path, model: Model) -> None:
     with Simulator() as simulator:
         options = pools(tmp_path / "pools", simulator, "60s", one=ONE[:2])
         daemon = start_daemon(*options)

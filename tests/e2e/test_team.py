@@ -99,9 +99,10 @@ def test_the_set_up(team: Team, simulator: Simulator, model: Model) -> None:
         assert [chunk for chunk in stream][-1].choices[0].finish_reason == "stop"
         for _ in range(3):
             assert client.models.list().data
-    with team.anthropic(ada) as messages, messages.messages.stream(
-        model=names[1], max_tokens=50, messages=HELLO
-    ) as events:
+    with (
+        team.anthropic(ada) as messages,
+        messages.messages.stream(model=names[1], max_tokens=50, messages=HELLO) as events,
+    ):
         assert events.get_final_text()
     with team.openai(script) as client:
         assert client.responses.create(model=names[2], input="hello").output_text
@@ -109,14 +110,17 @@ def test_the_set_up(team: Team, simulator: Simulator, model: Model) -> None:
             for _ in range(3):
                 client.responses.create(model=model("text"), input="hello")
         assert limited.value.response.headers["retry-after"] == "1"
-    with team.openai("sk-not-a-gateway-key") as client, pytest.raises(
-        openai.AuthenticationError, match="aigw keys create NAME"
+    with (
+        team.openai("sk-not-a-gateway-key") as client,
+        pytest.raises(openai.AuthenticationError, match="aigw keys create NAME"),
     ):
         client.models.list()
     for name in names:
         seen = credentials_seen(simulator.wait_for(name.encode()))
         assert list(seen.values()) in ([CENTRAL], [f"Bearer {CENTRAL}"])
-    who = {found.start["model"]: found.start["initiator_id"] for found in team.daemon.interceptions()}
+    who = {
+        found.start["model"]: found.start["initiator_id"] for found in team.daemon.interceptions()
+    }
     assert [who[name] for name in names] == ["ada@example.com", "ada@example.com", "script"]
     code, out, err = team.aigw("status", "--json")
     assert code == 0, err
