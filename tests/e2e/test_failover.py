@@ -84,7 +84,7 @@ async def _load(daemon: Daemon, names: list[tuple[str, str]]) -> Counter[int]:
             stream = hash(tag) % 2 == 0
             messages: Any = [{"role": "user", "content": f"tag {tag}."}]
             try:
-                answer = await made.chat.completions.create(
+                answer: Any = await made.chat.completions.create(
                     model="sim-words-5", messages=messages, stream=stream
                 )
                 if stream:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import anthropic
@@ -62,6 +63,12 @@ def _providers(simulator: Simulator) -> str:
                 "base_url": simulator.openai_url,
                 "key": "sk-central-0123456789",
                 "model_aliases": {"nick": "sim-text"},
+                "allow_byok": False,
+            },
+            {
+                "name": "mute",
+                "type": "openai",
+                "base_url": simulator.openai_url,
                 "allow_byok": False,
             },
         ]
@@ -220,6 +227,31 @@ def test_byok_switched_off(
     assert check_error(answer, "openai", 403) == text
 
 
+def test_a_provider_that_serves_nobody_s_key(
+    team: Daemon, simulator: Simulator, model: Model, key: tuple[str, str]
+) -> None:
+    """Neither a key of the operator's nor of the client's own: the advice must not be to send one."""
+    name = model("text")
+    message = check_error(chat(team, "mute", CHAT, name, key[0]), "openai", 403)
+    assert "no key for the provider mute" in message
+    assert "send your own" not in message
+    assert "--aibridge-allow-byok" in message
+    assert simulator.matching(name.encode()) == []
+
+
+def test_a_key_in_the_query_stays_here(
+    team: Daemon, simulator: Simulator, model: Model, key: tuple[str, str]
+) -> None:
+    token, _ = key
+    for path in (f"{CHAT.path}?a=%20b&key={token}&c", f"/openai/v1/models?key={token}&a=%20b&c"):
+        name = model("text")
+        method, body = ("POST", CHAT.body(name)) if path.startswith(CHAT.path) else ("GET", None)
+        headers: Headers = [*JSON_HEADERS, (b"X-Mark", name.encode()), *bearer(token)]
+        assert ask(team.port, method, path, body, headers).status == 200
+        received = simulator.wait_for(name.encode())
+        assert received.target.partition("?")[2] == "a=%20b&c"
+
+
 def test_keys_that_do_not_work_any_more(team: Daemon, model: Model) -> None:
     expired, _ = new_key(team.database, model("old"), expires_at=clock.now() - 1)
     with pytest.raises(openai.AuthenticationError, match=r"expired on .*aigw keys rotate"):
@@ -354,14 +386,20 @@ def test_a_key_that_ends_fails_within_a_second_under_load(
     assert 200 not in clients.statuses[first + 4 :]
 
 
+def works(daemon: Daemon, token: str) -> bool:
+    return chat(daemon, "openai", CHAT, "sim-text", token).status == 200
+
+
 def test_a_new_key_works_at_once_under_load(team: Daemon, model: Model) -> None:
     token, _ = new_key(team.database, model("k"))
+    # While others send wrong keys, a new one may take as long as `REFUSED_CHECK_SECONDS`.
+    until(lambda: works(team, token), 0.5, "the first key")
     with Clients(team, token, 2) as clients, ThreadPoolExecutor(4) as pool:
         # Others try wrong keys all the while.
         wrong = [pool.submit(_guess, team) for _ in range(2)]
         for _ in range(20):
             fresh, _ = new_key(team.database, model("k"))
-            until(lambda t=fresh: chat(team, "openai", CHAT, "sim-text", t).status == 200, 0.5)  # type: ignore[misc]
+            until(partial(works, team, fresh), 0.5, "a new key")
         until(lambda: len(clients.statuses) > 20, what="some load")
         assert {each.result() for each in wrong} == {401}
     assert set(clients.statuses) == {200}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -149,7 +149,7 @@ def unkeyed(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> I
     yield from _site(simulator, tmp_path_factory.mktemp("open"), "")
 
 
-def _rows(table: str) -> list[object]:
+def _rows(table: str) -> list[Any]:
     rows = []
     for line in table.strip().splitlines():
         sent, cells = line[:22].strip(), line[22:].split()

@@ -269,7 +269,7 @@ def _everything(site: Site, number: int) -> tuple[str, ...]:
 def test_all_problems_are_told_at_once(site: Site, model: Model) -> None:
     before = metric(site.daemon, "providers_last_reload_success_timestamp_seconds")
     assert metric(site.daemon, "providers_last_reload_timestamp_seconds") == before > 0
-    providers = [
+    providers: list[dict[str, Any]] = [
         {"name": "one", "type": "openia"},
         {"name": "two", "type": "azure"},
         {"name": "two", "type": "openai", "keys": ["file:not-there.key"]},

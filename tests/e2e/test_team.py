@@ -96,7 +96,7 @@ def test_the_set_up(team: Team, simulator: Simulator, model: Model) -> None:
     names = [model("words-9") for _ in range(3)]
     with team.openai(ada) as client:
         stream = client.chat.completions.create(model=names[0], messages=HELLO, stream=True)
-        assert [chunk for chunk in stream][-1].choices[0].finish_reason == "stop"
+        assert list(stream)[-1].choices[0].finish_reason == "stop"
         for _ in range(3):
             assert client.models.list().data
     with (
@@ -107,8 +107,7 @@ def test_the_set_up(team: Team, simulator: Simulator, model: Model) -> None:
     with team.openai(script) as client:
         assert client.responses.create(model=names[2], input="hello").output_text
         with pytest.raises(openai.RateLimitError) as limited:
-            for _ in range(3):
-                client.responses.create(model=model("text"), input="hello")
+            _ask_often(client)
         assert limited.value.response.headers["retry-after"] == "1"
     with (
         team.openai("sk-not-a-gateway-key") as client,
@@ -132,6 +131,11 @@ def test_the_set_up(team: Team, simulator: Simulator, model: Model) -> None:
     for token in (ada, script, CENTRAL):
         assert token not in everything
         assert token.encode() not in team.database.read_bytes()
+
+
+def _ask_often(client: openai.OpenAI) -> None:
+    for _ in range(3):
+        client.responses.create(model="sim-text", input="hello")
 
 
 def test_a_certificate_that_nobody_vouched_for(team: Team, tmp_path: Path) -> None:
