@@ -14,6 +14,15 @@ BYOK_OFF = (
     "--aibridge-allow-byok."
 )
 
+_SEND_YOUR_OWN = (
+    ": send your own credential as usual, and your gateway key in the header "
+    "X-Coder-AI-Governance-Token"
+)
+_SERVES_NOBODY = (
+    ", and users may not bring their own: whoever runs the gateway sets a key for it, or allows "
+    "theirs with --aibridge-allow-byok"
+)
+
 
 def check_provider(provider: Provider, caller: Caller) -> None:
     """See that the caller's key is good for a provider.
@@ -65,12 +74,9 @@ def uses_central(provider: Provider, caller: Caller, headers: Mapping[str, str])
         central = not own and not (caller.byok and provider.pool is None)
     if central:
         if provider.pool is None:
-            raise RefusedError(
-                403,
-                "no_central_key",
-                f"the gateway has no key for the provider {provider.name}: send your own credential "
-                "as usual, and your gateway key in the header X-Coder-AI-Governance-Token",
-            )
+            advice = _SEND_YOUR_OWN if provider.allow_byok else _SERVES_NOBODY
+            message = f"the gateway has no key for the provider {provider.name}{advice}"
+            raise RefusedError(403, "no_central_key", message)
         return True
     if not provider.allow_byok:
         raise RefusedError(403, "byok_not_allowed", BYOK_OFF)

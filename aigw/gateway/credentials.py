@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from multidict import CIMultiDict
 
+from aigw.gateway.auth import CREDENTIAL_HEADERS
 from aigw.providers.provider import Provider
 from aigw.secrets import mask
 
@@ -45,8 +46,11 @@ NONE = Credential("", "")
 
 
 def remove_credentials(provider: Provider, headers: CIMultiDict[str]) -> None:
-    """Take out every header a client may have put a credential in, before a central one goes in."""
-    for name in provider.type.credential_headers:
+    """Take out every header a client may have put a credential in, before a central one goes in.
+
+    Those of other types too: the operator's credential never travels beside another one.
+    """
+    for name in (*provider.type.credential_headers, *CREDENTIAL_HEADERS):
         headers.popall(name, None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from aigw import clock
+from aigw.store.key_changes import revoke_key
 from tests.e2e.asking import CHAT, JSON_HEADERS, held_stream
+from tests.e2e.control import METRICS, at, bearer, metric, new_key, providers_text
 from tests.e2e.daemon import Daemon, run_aigw
 from tests.e2e.polling import until
-from tests.e2e.raw import Connection, ask
+from tests.e2e.raw import Connection, Headers, ask
 
 if TYPE_CHECKING:
     from tests.simulator import Simulator
@@ -44,7 +48,8 @@ class Site:
         self.key.write_text(KEYS[0])
         self.configure()
         urls = (simulator.openai_url, simulator.anthropic_url)
-        self.daemon = Daemon(folder, *urls, "--config", str(self.config), "--log-filter", ".*")
+        options = ("--config", str(self.config), "--log-filter", ".*", *METRICS)
+        self.daemon = Daemon(folder, *urls, *options)
 
     def configure(self, *lines: str) -> None:
         """Write the file."""
@@ -145,7 +150,16 @@ def test_a_request_in_flight_keeps_its_provider(site: Site, model: Model) -> Non
 class Load:
     """Clients that ask one request after the other until told to stop."""
 
-    def __init__(self, site: Site, model: Model, clients: int) -> None:
+    def __init__(
+        self,
+        site: Site,
+        model: Model,
+        clients: int,
+        paths: tuple[str, ...] = (CHAT.path,),
+        headers: Headers | None = None,
+    ) -> None:
+        self._paths = itertools.cycle(paths)
+        self._headers = JSON_HEADERS + (headers or [])
         self.names: list[str] = []
         self.failures: list[str] = []
         self._site = site
@@ -167,7 +181,8 @@ class Load:
         with Connection(self._site.daemon.port) as connection:
             while not self._over.is_set():
                 name = self._model("words-9")
-                connection.send("POST", CHAT.path, CHAT.body(name, stream=True), JSON_HEADERS)
+                body = CHAT.body(name, stream=True)
+                connection.send("POST", next(self._paths), body, self._headers)
                 answer = connection.receive()
                 self.names.append(name)
                 if answer.status != 200 or CHAT.terminal not in answer.body:
@@ -197,6 +212,98 @@ def test_a_storm_of_reloads_drops_nothing(site: Site, model: Model) -> None:
         keys.add(sent_key(received))
     assert keys == set(KEYS)
     assert "Traceback" not in site.daemon.log
+
+
+POOL = [f"sk-canary-pool-{letter}-0123456789" for letter in "abc"]
+"""Keys of which each reload of the storm takes another two."""
+
+
+@posix
+def test_a_storm_of_everything_drops_nothing(site: Site, model: Model) -> None:
+    token, key_id = new_key(site.daemon.database, "lasting")
+    paths = (CHAT.path, at(CHAT, "changing"))
+    site.configure(*_everything(site, 0))
+    assert site.aigw("reload")[0] == 0
+    with Load(site, model, 3, paths, bearer(token)) as load:
+        for number in range(1, STORM):
+            site.configure(*_everything(site, number))
+            site.daemon.signal(signal.SIGHUP)
+            new_key(site.daemon.database, f"key{number}")
+            if number % 3 == 0:
+                revoke_key(site.daemon.database, f"key{number - 1}", clock.now())
+            asked = len(load.names)
+            until(lambda before=asked: len(load.names) > before, what="the next request")
+        code, _, err = site.aigw("reload")
+        assert code == 0, err
+    assert load.failures == []
+    found = site.status()
+    assert found["limits"] == {"max_concurrency": 50 + STORM - 1, "rate_limit": 9000 + STORM - 1}
+    assert found["in_flight"] == 0
+    recorded = {each.start["model"]: each for each in site.daemon.interceptions()}
+    assert set(recorded) == set(load.names)
+    assert {each.status for each in recorded.values()} == {"completed"}
+    assert {each.start["api_key_id"] for each in recorded.values()} == {key_id}
+    keys = set()
+    for name in load.names:
+        (received,) = site.simulator.matching(name.encode())
+        keys.add(sent_key(received))
+    assert keys == {KEYS[0], *POOL}
+    assert "Traceback" not in site.daemon.log
+
+
+def _everything(site: Site, number: int) -> tuple[str, ...]:
+    """Providers that change, come and go; limits that are never reached; breakers on and off."""
+    keys = [POOL[number % 3], POOL[(number + 1) % 3]]
+    common = {"type": "openai", "base_url": site.simulator.openai_url}
+    providers: list[dict[str, Any]] = [{"name": "changing", "keys": keys, **common}]
+    if number % 2:
+        providers.append({"name": "sometimes", "enabled": number % 4 == 1, **common})
+    return (
+        f"max_concurrency = {50 + number}",
+        f"rate_limit = {9000 + number}",
+        f"circuit_breaker_enabled = {'true' if number % 2 else 'false'}",
+        providers_text(providers),
+    )
+
+
+def test_all_problems_are_told_at_once(site: Site, model: Model) -> None:
+    before = metric(site.daemon, "providers_last_reload_success_timestamp_seconds")
+    assert metric(site.daemon, "providers_last_reload_timestamp_seconds") == before > 0
+    providers: list[dict[str, Any]] = [
+        {"name": "one", "type": "openia"},
+        {"name": "two", "type": "azure"},
+        {"name": "two", "type": "openai", "keys": ["file:not-there.key"]},
+        {"name": "four", "type": "openai", "key_cooldown": "soon"},
+    ]
+    site.configure('retention = "soon"', "rate_limit = -1", providers_text(providers))
+    code, out, err = site.aigw("reload")
+    assert (code, out) == (1, "")
+    wanted = (
+        "aibridge.retention",
+        "aibridge.rate_limit",
+        "openia",
+        "base_url",
+        "duplicate provider name",
+        "not-there.key",
+        "key_cooldown",
+    )
+    for word in wanted:
+        assert word in err, word
+        assert word in site.daemon.log, word
+    assert len(site.status()["reload"]["problems"]) >= len(wanted)
+    assert metric(site.daemon, "providers_last_reload_success_timestamp_seconds") == before
+    assert metric(site.daemon, "providers_last_reload_timestamp_seconds") > before
+    assert site.key_sent(model("text")) == KEYS[0]
+    site.configure(providers_text([{"name": "four", "type": "openrouter", "enabled": False}]))
+    code, _, err = site.aigw("reload")
+    assert code == 0, err
+    after = metric(site.daemon, "providers_last_reload_success_timestamp_seconds")
+    assert after == metric(site.daemon, "providers_last_reload_timestamp_seconds") > before
+    assert metric(site.daemon, "provider_info", provider_name="four", status="disabled") == 1
+    assert metric(site.daemon, "provider_info", provider_name="openai", status="enabled") == 1
+    answer = ask(site.daemon.port, "GET", "/four/v1/models")
+    assert answer.status == 403
+    assert b"switched off" in answer.body
 
 
 def test_retention_in_force_at_once(site: Site, model: Model) -> None:

@@ -36,6 +36,7 @@ GIVEN = [
     [("authorization", f"Bearer {OWN}"), ("x-api-key", OWN)],
     [("X-Api-Key", OWN), ("x-api-key", "another")],
     [("Authorization", "Basic dXNlcjpwYXNz")],
+    [("api-key", OWN), ("X-Goog-Api-Key", OWN)],
 ]
 
 
