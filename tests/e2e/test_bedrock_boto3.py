@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 import pytest
+import urllib3
 
+from tests.certificates import new_pair
 from tests.e2e import bedrock
 from tests.e2e.asking import JSON_HEADERS
 from tests.e2e.daemon import Daemon, run_aigw
@@ -17,6 +20,8 @@ from tests.simulator import sigv4
 from tests.simulator.plan import make_plan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.e2e.conftest import StartDaemon
     from tests.simulator import Received, Simulator
 
@@ -44,7 +49,7 @@ def _table(simulator: Simulator, **more: Any) -> str:
 
 @pytest.fixture(scope="module")
 def daemon(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon in open mode, with rules for models whose name begins with `x`."""
+    """A daemon in open mode, with rules for some models."""
     rules = {
         "deny_models": ["*secret*"],
         "model_aliases": {"anthropic.nick": "anthropic.sim-words-7"},
@@ -72,8 +77,8 @@ def _call(client: Any, operation: str, model: str, prompt: str = "hello") -> dic
     answer: dict[str, Any] = getattr(client, operation)(modelId=model, **arguments)
     for name in ("body", "stream"):
         if name in answer:
-            read = getattr(answer[name], "read", None)
-            answer[name] = read() if read else list(answer[name])
+            with closing(answer[name]) as body:
+                answer[name] = body.read() if operation == "invoke_model" else list(body)
     return answer
 
 
@@ -224,16 +229,23 @@ def test_an_exception_in_the_stream(daemon: Daemon, model: Model, operation: str
 def test_a_cut_answer(daemon: Daemon, model: Model, operation: str) -> None:
     identity = f"anthropic.{model('words-50+cut')}"
     client = bedrock.runtime(f"{daemon.address}/aws")
-    with pytest.raises(Exception) as caught:  # noqa: PT011 (botocore lets some of urllib3's pass)
-        _call(client, operation, identity)
-    assert not isinstance(caught.value, AssertionError)
+    if operation == "converse":
+        # botocore takes a whole body however short, and finds nothing in it: with AWS as well.
+        assert "output" not in _call(client, operation, identity)
+    else:
+        with pytest.raises((botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError)):
+            _call(client, operation, identity)
     assert daemon.when_ended(identity).status == "failed"
 
 
 def test_an_unknown_route(daemon: Daemon) -> None:
     client = bedrock.runtime(f"{daemon.address}/aws")
-    with pytest.raises(client.exceptions.ResourceNotFoundException, match="route not supported"):
+    with pytest.raises(botocore.exceptions.ClientError, match="route not supported") as caught:
         client.list_async_invokes()
+    assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    answer = ask(daemon.port, "POST", "/aws/v1/complete", b"{}", JSON_HEADERS)
+    assert answer.status == 404
+    assert json.loads(answer.body)["error"]["type"] == "not_found_error"
 
 
 def test_nothing_is_listening_upstream(start_daemon: StartDaemon, simulator: Simulator) -> None:
@@ -250,8 +262,13 @@ def test_with_gateway_keys(
     simulator: Simulator,
     model: Model,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    daemon = start_daemon(urls=False, configuration=_table(simulator))
+    pair = new_pair(tmp_path)
+    tls = ("--tls-cert-file", str(pair.cert), "--tls-key-file", str(pair.key))
+    daemon = start_daemon(*tls, urls=False, configuration=_table(simulator))
+    # botocore sends bearer tokens over TLS only.
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(pair.cert))
     words = ("keys", "create", "ci", "--user", "ann", "--db", str(daemon.database))
     done = run_aigw(daemon.folder, *words)
     assert done.returncode == 0, done.stderr
