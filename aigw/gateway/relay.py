@@ -110,8 +110,13 @@ class Relay:
     ) -> Dump | None:
         if self._dumper is None:
             return None
+        provider = admitted.provider
         return self._dumper.begin(
-            admitted.provider.name, prepared.model, interception.id, admitted.target.route
+            provider.name,
+            prepared.model,
+            interception.id,
+            admitted.target.route,
+            provider.headers,
         )
 
     async def _refuse(
