@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -91,9 +91,19 @@ class Dumper:
         self._thread.max_age = max_age.total_seconds()
         self._thread.max_size = max_size
 
-    def begin(self, provider: str, model: str, interception_id: str | None, path: str) -> Dump:
-        """A dump of one exchange. Without an interception it is named by the request's path."""
-        return Dump(self, About(provider, model, interception_id), path)
+    def begin(
+        self,
+        provider: str,
+        model: str,
+        interception_id: str | None,
+        path: str,
+        own_headers: Iterable[str] = (),
+    ) -> Dump:
+        """A dump of one exchange. Without an interception it is named by the request's path.
+
+        `own_headers` are the names of the provider's configured headers, which may be secrets.
+        """
+        return Dump(self, About(provider, model, interception_id, frozenset(own_headers)), path)
 
     async def flush(self) -> None:
         """Wait until all dumps finished so far are written."""

@@ -114,7 +114,9 @@ class PassThrough:
         shape = admitted.target.shape
         dump = None
         if self._dumper is not None:
-            dump = self._dumper.begin(admitted.provider.name, "", None, admitted.target.path)
+            provider = admitted.provider
+            path = admitted.target.path
+            dump = self._dumper.begin(provider.name, "", None, path, provider.headers)
         answer: UpstreamAnswer | None = None
         try:
             asking = Asking(self._dispatch, admitted.provider, central=admitted.central)

@@ -91,8 +91,10 @@ class Relay:
             raise
         dump = None
         if self._dumper is not None:
-            name, route = admitted.provider.name, admitted.target.route
-            dump = self._dumper.begin(name, prepared.model, interception.id, route)
+            provider, route = admitted.provider, admitted.target.route
+            dump = self._dumper.begin(
+                provider.name, prepared.model, interception.id, route, provider.headers
+            )
         exchange = Exchange(
             request,
             interception,

@@ -24,7 +24,7 @@ from aigw.gateway.pages import LOCAL as EVERYBODY
 from aigw.gateway.pages import Viewer
 from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
-from aigw.providers.provider import ErrorShape, Provider, Target, find_target
+from aigw.providers.provider import ErrorShape, Provider, Target, find_target, unserved_shape
 from aigw.store.key_ring import KeyRing
 from aigw.telemetry.metrics import Metrics
 
@@ -73,7 +73,7 @@ class Server:
         """Answer one request; whatever goes wrong inside becomes a 500 in the API's own shape."""
         provider, rest = _provider(self._configuration, request.raw_path.partition("?")[0])
         target = find_target(provider.type, rest) if provider is not None else None
-        shape = _shape(provider, target)
+        shape = _shape(provider, rest, target)
         try:
             return await self._answer(request, provider, rest, target)
         except RefusedError as error:
@@ -215,10 +215,10 @@ def _refuse_disabled(configuration: Configuration, path: str) -> None:
             raise RefusedError(403, "provider_disabled", f"the provider {name} is switched off")
 
 
-def _shape(provider: Provider | None, target: Target | None) -> ErrorShape:
+def _shape(provider: Provider | None, path: str, target: Target | None) -> ErrorShape:
     if target is not None:
         return target.shape
-    return provider.type.error_shape if provider is not None else ErrorShape.OPENAI
+    return unserved_shape(provider.type, path) if provider is not None else ErrorShape.OPENAI
 
 
 def _not_supported(request: web.BaseRequest, path: str) -> RefusedError:

@@ -16,6 +16,7 @@ import msgspec
 
 from aigw.errors import AigwError
 from aigw.patterns import matches
+from aigw.wire.lenient import decoded
 from aigw.wire.members import members
 
 _SHOWN = 100
@@ -112,9 +113,13 @@ def names_one_model(body: bytes) -> bool:
     either. False for one whose members cannot be told. A long body takes a while: see
     `gateway.body.read_aside`.
     """
-    start = len(body) - len(body.lstrip(b" \t\r\n"))
+    start = len(body) - len(body.lstrip(_SPACE))
     if body[start : start + 1] != b"{":
-        return True
+        # A mark or another encoding before the object: its model is read, so it is judged too.
+        body = decoded(body).encode("utf-8", "replace")
+        start = len(body) - len(body.lstrip(_SPACE))
+        if body[start : start + 1] != b"{":
+            return True
     try:
         if not _ESCAPED.search(body):
             # Quick, as the tools of agents have a `model` somewhere: all there are, but those
@@ -127,6 +132,8 @@ def names_one_model(body: bytes) -> bool:
     except (ValueError, msgspec.MsgspecError, RecursionError):
         return False
 
+
+_SPACE = b" \t\r\n"
 
 # No string holds a plain quote, so these are names of members, wherever in the body.
 _NAME = re.compile(rb'"[mM][oO][dD][eE][lL]"[ \t\r\n]*:')

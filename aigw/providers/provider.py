@@ -125,6 +125,21 @@ def find_target(kind: ProviderType, path: str) -> Target | None:
     return Target(None, path, rest, found, _shape(kind, None, found))
 
 
+def unserved_shape(kind: ProviderType, path: str) -> ErrorShape:
+    """The shape of errors on a path that is not served: that of the clients that ask such paths.
+
+    Of a type that serves Bedrock's own API too, only the paths of Anthropic's are theirs.
+    """
+    speaks_aws = any(api in _OF_AWS for api in kind.intercepted.values())
+    if speaks_aws and path.strip("/").partition("/")[0] not in _FIRST_OF_ANTHROPIC:
+        return ErrorShape.AWS
+    return kind.error_shape
+
+
+_OF_AWS = frozenset({Api.INVOKE, Api.CONVERSE})
+_FIRST_OF_ANTHROPIC = frozenset({"", "v1", "api"})
+
+
 def _shape(kind: ProviderType, api: Api | None, pattern: str = "") -> ErrorShape:
     if api is Api.INVOKE or api is Api.CONVERSE or pattern.startswith("/model/"):
         return ErrorShape.AWS

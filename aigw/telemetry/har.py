@@ -62,16 +62,20 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an exchange belongs to. A request that was only passed through has no interception."""
+    """What an exchange belongs to. A request that was only passed through has no interception.
+
+    `own_headers` are the names of the headers that the operator has set for the provider.
+    """
 
     provider: str
     model: str
     interception_id: str | None
+    own_headers: frozenset[str] = frozenset()
 
 
 def document(attempts: Sequence[Attempt], about: About, make_decoder: MakeDecoder) -> bytes:
     """The HAR document as UTF-8 JSON, credentials masked."""
-    masking = Masking()
+    masking = Masking(about.own_headers)
     for attempt in attempts:
         masking.learn(attempt.url, attempt.headers)
     entries = [

@@ -67,10 +67,29 @@ _SHORTEST_CUT = 2
 """Characters of a credential, at the end of a cut body, from which on they are taken away."""
 
 
-class Masking:
-    """Masks one exchange. First every request is shown to `learn`, then text is asked for."""
+_PLAIN_HEADERS = frozenset(
+    {
+        "accept",
+        "anthropic-beta",
+        "anthropic-version",
+        "content-type",
+        "openai-beta",
+        "openai-organization",
+        "openai-project",
+        "user-agent",
+    }
+)
+"""Headers that are shown although the operator set them: what they hold is no credential."""
 
-    def __init__(self) -> None:
+
+class Masking:
+    """Masks one exchange. First every request is shown to `learn`, then text is asked for.
+
+    `own_headers` are names of headers that the operator has set: a credential may be in each.
+    """
+
+    def __init__(self, own_headers: Iterable[str] = ()) -> None:
+        self._own = frozenset(name.lower() for name in own_headers) - _PLAIN_HEADERS
         self._secrets: set[str] = set()
         self._pairs: list[tuple[str, str]] | None = None
 
@@ -78,12 +97,12 @@ class Masking:
         """Note the credentials that a request carries."""
         self._pairs = None
         for name, value in headers:
-            self._secrets.update(_mask_header(name, value)[1])
+            self._secrets.update(self._mask_header(name, value)[1])
         self._secrets.update(_mask_url(url)[1])
 
     def request_headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """A request's headers, fit to show."""
-        return [(name, self.text(_mask_header(name, value)[0])) for name, value in headers]
+        return [(name, self.text(self._mask_header(name, value)[0])) for name, value in headers]
 
     def response_headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """An answer's headers, fit to show."""
@@ -108,6 +127,12 @@ class Masking:
             for secret, _ in self._replacements():
                 data = _without_beginning(data, _octets(secret))
         return data
+
+    def _mask_header(self, name: str, value: str) -> tuple[str, list[str]]:
+        shown, secrets = _mask_header(name, value)
+        if not secrets and name.lower() in self._own:
+            return mask(value.strip()), [value.strip()]
+        return shown, secrets
 
     def _replacements(self) -> list[tuple[str, str]]:
         """Each credential in the forms that text may hold it in; longer ones first."""

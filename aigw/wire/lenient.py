@@ -62,10 +62,14 @@ class Shape(Generic[T]):
 def parse(data: bytes) -> Any:
     """The value of any JSON text that Python can make sense of; None when it cannot."""
     try:
-        text = data.decode(json.detect_encoding(data), "replace")
-        return _PARSER.decode(text.removeprefix("\ufeff"))
+        return _PARSER.decode(decoded(data))
     except (ValueError, RecursionError):
         return None
+
+
+def decoded(data: bytes) -> str:
+    """A JSON text that may be of UTF-16 or UTF-32, or begin with a byte order mark."""
+    return data.decode(json.detect_encoding(data), "replace").removeprefix("\ufeff")
 
 
 def _integer(digits: str) -> int | float | None:

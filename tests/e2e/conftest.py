@@ -62,13 +62,13 @@ def start_daemon(simulator: Simulator, tmp_path: Path) -> Iterator[StartDaemon]:
     """Starts daemons of the test's own; whatever still runs is killed at the end."""
     started: list[Daemon] = []
 
-    def start(*options: str, ready: bool = True, **more: object) -> Daemon:
+    def start(*options: str, ready: bool = True, urls: bool = True, **more: object) -> Daemon:
         folder = tmp_path / f"daemon{len(started)}"
         folder.mkdir()
         daemon = Daemon(
             folder,
-            simulator.openai_url,
-            simulator.anthropic_url,
+            simulator.openai_url if urls else "",
+            simulator.anthropic_url if urls else "",
             *options,
             **more,  # type: ignore[arg-type]
         )

@@ -75,6 +75,8 @@ class Daemon:
     with Daemon(tmp_path, simulator.openai_url, simulator.anthropic_url) as daemon:
         OpenAI(base_url=daemon.openai_url, ...)
         daemon.recorded("model")
+
+    An empty base URL is not given. `configuration` is the text of a TOML file for `--config`.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Daemon:
         database: Path | None = None,
         http_address: str = "127.0.0.1:0",
         environment: Mapping[str, str] | None = None,
+        configuration: str = "",
         wrapper: Sequence[str] = (),
         **popen: Any,
     ) -> None:
@@ -95,6 +98,11 @@ class Daemon:
         self.metrics_address: str | None = None
         self._urls = (openai_url, anthropic_url)
         self._options = options
+        if configuration:
+            file = folder / "config.toml"
+            file.write_text(configuration, encoding="utf-8")
+            file.chmod(0o600)
+            self._options = ("--config", str(file), *options)
         self._http_address = http_address
         self._environment = clean_environment(folder, environment)
         self._wrapper = wrapper
@@ -117,13 +125,13 @@ class Daemon:
     @property
     def command(self) -> list[str]:
         """The command line."""
-        openai_url, anthropic_url = self._urls
+        flags = ("--aibridge-openai-base-url", "--aibridge-anthropic-base-url")
+        given = [pair for pair in zip(flags, self._urls, strict=True) if pair[1]]
         return [
             *self._wrapper,
             *(sys.executable, "-m", "aigw", "serve", "--aibridge-enabled"),
             *("--db", str(self.database), "--http-address", self._http_address),
-            *("--aibridge-openai-base-url", openai_url),
-            *("--aibridge-anthropic-base-url", anthropic_url),
+            *(part for pair in given for part in pair),
             *self._options,
         ]
 
@@ -205,6 +213,13 @@ class Daemon:
     def recorded(self, model: str) -> list[Interception]:
         """The interceptions of a model name."""
         return [found for found in self.interceptions() if found.start["model"] == model]
+
+    def requested(self, model: str) -> Interception:
+        """The one interception of a model name that a rule put another in place of."""
+        every = self.interceptions()
+        found = [each for each in every if each.start["requested_model"] == model]
+        assert len(found) == 1, f"{len(found)} interceptions that asked for {model}"
+        return found[0]
 
     def only(self, model: str) -> Interception:
         """The one interception of a model name."""

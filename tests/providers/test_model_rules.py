@@ -117,6 +117,12 @@ def test_when_the_model_must_be_named_once(rules: ModelRules, needed: bool) -> N
         (b"", True),
         (b"[1]", True),
         (b"\x1f\x8b", True),
+        # The reader of requests understands these, so they cannot hide a second one.
+        (b'\xef\xbb\xbf{"model":"a"}', True),
+        (b'\xef\xbb\xbf{"model":"a","model":"b"}', False),
+        ('{"model":"a","model":"b"}'.encode("utf-16"), False),
+        ('{"model":"a","model":"b"}'.encode("utf-16-be"), False),
+        ('{"model":"a","Model":"b"}'.encode("utf-32"), False),
         # Something begins, and nobody can say what.
         (b'{"model":"a"', False),
         (b'{"model":"a","\\ud800x":"b"}', False),

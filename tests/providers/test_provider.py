@@ -7,7 +7,7 @@ import pytest
 from aigw.provider_types import PROVIDER_TYPES
 from aigw.providers.call import ApiKey
 from aigw.providers.key_pool import KeyPool
-from aigw.providers.provider import ErrorShape, Provider, ProviderType, find_target
+from aigw.providers.provider import ErrorShape, Provider, ProviderType, find_target, unserved_shape
 from aigw.providers.types import ANTHROPIC, BEDROCK, COPILOT, OPENAI, TYPES
 from aigw.secrets import Secret
 from aigw.wire.apis import Api
@@ -227,3 +227,20 @@ def test_the_configuration_knows_the_same_types() -> None:
     for name, facts in PROVIDER_TYPES.items():
         assert TYPES[name].base_url == facts.base_url
         assert TYPES[name].is_personal == facts.is_personal
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "shape"),
+    [
+        ("bedrock", "/async-invoke", ErrorShape.AWS),
+        ("bedrock", "/guardrail/x/version/1/apply", ErrorShape.AWS),
+        ("bedrock", "/model/anthropic.x/other", ErrorShape.AWS),
+        ("bedrock", "/v1/complete", ErrorShape.ANTHROPIC),
+        ("bedrock", "/api/other", ErrorShape.ANTHROPIC),
+        ("bedrock", "/", ErrorShape.ANTHROPIC),
+        ("anthropic", "/async-invoke", ErrorShape.ANTHROPIC),
+        ("openai", "/v1/files", ErrorShape.OPENAI),
+    ],
+)
+def test_errors_of_paths_that_are_not_served(kind: str, path: str, shape: ErrorShape) -> None:
+    assert unserved_shape(TYPES[kind], path) is shape

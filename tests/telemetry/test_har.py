@@ -397,3 +397,15 @@ def test_the_schema_refuses_what_is_no_har() -> None:
         del inner[path[-1]]
         with pytest.raises(ValidationError):
             entries_of(json.dumps(broken).encode())
+
+
+def test_headers_that_the_operator_has_set_are_masked() -> None:
+    secret = "corp-canary-0123456789"
+    headers = [("X-Corp", secret), ("Accept", "application/json"), ("X-Client", "shown")]
+    answer = body(f'{{"error":"no such {secret}"}}'.encode())
+    about = About("openai", "gpt-5", "id", frozenset({"x-corp", "ACCEPT"}))
+    [entry] = write(attempt(headers=headers, answer=answer), about=about)
+    shown = {each["name"]: each["value"] for each in entry["request"]["headers"]}
+    assert shown == {"X-Corp": "corp...6789", "Accept": "application/json", "X-Client": "shown"}
+    assert secret not in json.dumps(entry)
+    assert "corp...6789" in entry["response"]["content"]["text"]
