@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from aigw.given import ValueReader, is_set
 from aigw.provider_settings import BedrockSettings
+from aigw.provider_types import aws_domain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,8 +71,7 @@ def bedrock_address(bedrock: BedrockSettings) -> str:
         return bedrock.base_url
     if bedrock.protocol == "mantle":
         return f"https://bedrock-mantle.{bedrock.region}.api.aws/anthropic"
-    suffix = "amazonaws.com.cn" if bedrock.region.startswith("cn-") else "amazonaws.com"
-    return f"https://bedrock-runtime.{bedrock.region}.{suffix}"
+    return f"https://bedrock-runtime.{bedrock.region}.{aws_domain(bedrock.region)}"
 
 
 def region_of_aws(environ: Mapping[str, str]) -> str:

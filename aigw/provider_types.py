@@ -53,3 +53,17 @@ RESERVED_NAMES = frozenset(
     }
 )
 """First segments of the gateway's own pages: a provider's name is a route beside them."""
+
+
+def aws_domain(region: str) -> str:
+    """The domain of AWS's partition that a region belongs to."""
+    return next((name for start, name in _AWS_DOMAINS if region.startswith(start)), "amazonaws.com")
+
+
+_AWS_DOMAINS = (
+    ("cn-", "amazonaws.com.cn"),
+    ("eusc-", "amazonaws.eu"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("us-isob-", "sc2s.sgov.gov"),
+)
+"""Of other partitions than the public one, by the beginning of the region (botocore's endpoints)."""

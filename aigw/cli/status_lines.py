@@ -56,7 +56,9 @@ def _access(facts: dict[str, Any]) -> str | None:
         return None
     if facts["open_mode"]:
         return "open mode: whoever uses this machine"
-    return f"gateway keys: {facts.get('gateway_keys')}"
+    return (
+        f"gateway keys: {facts.get('gateway_keys_working')} working of {facts.get('gateway_keys')}"
+    )
 
 
 def _limits(limits: Any) -> str | None:

@@ -23,6 +23,11 @@ _SERVES_NOBODY = (
     "theirs with --aibridge-allow-byok"
 )
 
+_OWN_ONLY = " The provider {} takes nothing but the user's own login."
+
+_SHOWN = 100
+"""Characters of a client's model name that a message repeats: no provider has longer ones."""
+
 
 def check_provider(provider: Provider, caller: Caller) -> None:
     """See that the caller's key is good for a provider.
@@ -38,21 +43,18 @@ def check_provider(provider: Provider, caller: Caller) -> None:
         )
 
 
-def check_model(caller: Caller, *models: str) -> None:
-    """See that the caller's key is good for all of these names of one model.
+def check_model(caller: Caller, model: str) -> None:
+    """See that the caller's key is good for a model, by the name that the client has for it.
 
     Raises:
         RefusedError: it is not.
     """
     key = caller.key
-    if key is None:
-        return
-    for model in models:
-        if not key.allows_model(model):
-            shown = model or "a request that names no model"
-            raise RefusedError(
-                403, "model_not_allowed", f"the gateway key {key.name!r} may not use {shown}"
-            )
+    if key is not None and not key.allows_model(model):
+        shown = f"the model {model[:_SHOWN]!r}" if model else "a request that names no model"
+        raise RefusedError(
+            403, "model_not_allowed", f"the gateway key {key.name!r} may not use {shown}"
+        )
 
 
 def uses_central(provider: Provider, caller: Caller, headers: Mapping[str, str]) -> bool:
@@ -79,7 +81,8 @@ def uses_central(provider: Provider, caller: Caller, headers: Mapping[str, str])
             raise RefusedError(403, "no_central_key", message)
         return True
     if not provider.allow_byok:
-        raise RefusedError(403, "byok_not_allowed", BYOK_OFF)
+        own_only = _OWN_ONLY.format(provider.name) if provider.type.is_personal else ""
+        raise RefusedError(403, "byok_not_allowed", BYOK_OFF + own_only)
     if provider.type.is_personal and not own_credential(provider, headers):
         raise RefusedError(
             401,

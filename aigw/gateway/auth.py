@@ -147,8 +147,8 @@ def _caller(key: GatewayKey, *, byok: bool) -> Caller:
 
 _SEND = (
     f"Send a gateway key ({PREFIX}...) as `Authorization: Bearer` or `X-Api-Key`: set "
-    "ANTHROPIC_AUTH_TOKEN for Claude Code, OPENAI_API_KEY for OpenAI clients. Whoever runs the "
-    "gateway makes one with `aigw keys create NAME`."
+    "ANTHROPIC_AUTH_TOKEN for Claude Code, OPENAI_API_KEY for OpenAI clients, "
+    "AWS_BEARER_TOKEN_BEDROCK for those of AWS. Whoever runs the gateway makes one with `aigw keys create NAME`."
 )
 _RENEW = "Whoever runs the gateway makes a new one with `aigw keys {}`."
 

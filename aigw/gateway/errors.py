@@ -91,14 +91,14 @@ def error_response(
 
 def refused(shape: ErrorShape, error: RefusedError) -> web.Response:
     """The answer to a request that the gateway will not serve."""
-    challenge = _CHALLENGE if error.status == _UNAUTHORIZED else None
+    challenge = CHALLENGE if error.status == _UNAUTHORIZED else None
     return error_response(
         shape, error.status, error.code, str(error), challenge, retry_after=error.retry_after
     )
 
 
 _UNAUTHORIZED = 401
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="aigw"'}
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="aigw"'}
 """Goes with each 401 (RFC 9110 section 15.5.2)."""
 
 

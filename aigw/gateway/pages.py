@@ -17,8 +17,9 @@ from aiohttp import web
 from aigw import __version__
 from aigw.api.routes import PREFIXES, respond
 from aigw.durations import format_duration
-from aigw.errors import StoreError
+from aigw.errors import AuthError, StoreError
 from aigw.gateway.configuration import Configuration, ReloadOutcome
+from aigw.gateway.errors import CHALLENGE
 from aigw.gateway.tls import ListenerTls
 from aigw.provider_settings import ProviderSettings
 from aigw.providers.build import type_of
@@ -115,12 +116,12 @@ class Pages:
         self._breakers = breakers
 
     async def respond(
-        self, request: web.BaseRequest, path: str, viewer: Viewer | None
+        self, request: web.BaseRequest, path: str, viewer: Viewer | AuthError
     ) -> web.StreamResponse | None:
         """The page at a path, or None where there is none.
 
-        Anybody may ask whether the daemon is up and ready. A viewer of None is somebody unknown,
-        who sees no more than that, unless the request carries the control token.
+        Anybody may ask whether the daemon is up and ready. Instead of a viewer, an error says
+        that it is somebody unknown and why, who sees no more than that, unless the request carries the control token.
         """
         if self.is_control(request):
             viewer = LOCAL
@@ -157,16 +158,18 @@ class Pages:
             return _refused(RELOAD_REFUSED)
         return _json(200, _reload_facts(await self._control.reload()))
 
-    async def _status(self, viewer: Viewer | None) -> web.Response:
-        if viewer is None or not viewer.is_admin:
+    async def _status(self, viewer: Viewer | AuthError) -> web.Response:
+        if isinstance(viewer, AuthError):
+            return _unknown(viewer)
+        if not viewer.is_admin:
             return _refused(STATUS_REFUSED)
         return _json(200, self.status())
 
     async def _read(
-        self, request: web.BaseRequest, path: str, viewer: Viewer | None
+        self, request: web.BaseRequest, path: str, viewer: Viewer | AuthError
     ) -> web.Response | None:
-        if viewer is None:
-            return _refused(READ_REFUSED) if path.startswith(PREFIXES) else None
+        if isinstance(viewer, AuthError):
+            return _unknown(viewer) if path.startswith(PREFIXES) else None
         answer = await respond(
             path, request.query, self._facts.database, initiator=viewer.initiator, me=viewer.me
         )
@@ -203,6 +206,7 @@ class Pages:
             "tls": None if tls is None else {"expires": f"{tls.leaf.expires:%Y-%m-%dT%H:%M:%SZ}"},
             "open_mode": self._keys.is_open,
             "gateway_keys": self._keys.count,
+            "gateway_keys_working": self._keys.count_working(),
             "in_flight": self._metrics.in_flight,
             "database": str(facts.database),
             "database_bytes": database_bytes(facts.database),
@@ -234,7 +238,6 @@ RELOAD_REFUSED = (
     "only the user that runs the gateway may have it read its configuration again: run "
     "`aigw reload` on its machine"
 )
-READ_REFUSED = "records are shown to who has a gateway key: send one as `Authorization: Bearer`"
 
 
 def _own_page(path: str) -> str:
@@ -291,6 +294,13 @@ def database_bytes(database: Path) -> int:
         except OSError:
             continue
     return total
+
+
+def _unknown(error: AuthError) -> web.Response:
+    """401 in the shape of Coder's own API, which these pages are a part of."""
+    response = _json(error.status, {"message": str(error)})
+    response.headers.update(CHALLENGE)
+    return response
 
 
 def _refused(message: str) -> web.Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ class LocalPages(Protocol):
     """The gateway's own pages: health, status, the read API."""
 
     async def respond(
-        self, request: web.BaseRequest, path: str, viewer: Viewer | None
+        self, request: web.BaseRequest, path: str, viewer: Viewer | AuthError
     ) -> web.StreamResponse | None:
         """The answer for a path, or None where there is no such page."""
 
@@ -123,10 +122,12 @@ class Server:
         self, request: web.BaseRequest, path: str, *, is_open: bool
     ) -> web.StreamResponse:
         _refuse_disabled(self._configuration, path)
-        viewer = EVERYBODY if is_open else None
+        viewer: Viewer | AuthError = EVERYBODY
         if not is_open:
-            with contextlib.suppress(AuthError):
+            try:
                 viewer = _viewer(authenticate(request.headers, self._keys, read_api=True))
+            except AuthError as error:
+                viewer = error
         response = await self._pages.respond(request, path, viewer)
         if response is None:
             raise _not_supported(request, path)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aigw.errors import ConfigError
 from aigw.provider_settings import BedrockSettings
-from aigw.providers.bedrock_table import DNS_SUFFIXES
+from aigw.provider_types import aws_domain
 
 # `bedrock-runtime.us-east-1.amazonaws.com`, FIPS, VPC endpoints, `bedrock-mantle.<region>.api.aws`.
 _HOST_REGION = re.compile(
@@ -18,7 +18,9 @@ _HOST_REGION = re.compile(
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
-INSTALL_HINT = "Amazon Bedrock needs botocore: pip install 'aigw[bedrock]'"
+INSTALL_HINT = (
+    "Amazon Bedrock needs botocore: install aigw with its extra, as in pip install '.[bedrock]'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,12 @@ def endpoint_of(settings: BedrockSettings) -> Endpoint:
     region = settings.region or _region_of(base_url) or _aws_region(settings.profile)
     if not region:
         raise ConfigError(
-            "Bedrock: no region: set --aibridge-bedrock-region (a provider's `region`), AWS_REGION, "
+            "Bedrock: no region: set --aibridge-bedrock-region (a provider's `bedrock_region`), AWS_REGION, "
             "or a region in the AWS profile"
         )
     if not _REGION.fullmatch(region):
         raise ConfigError(f"Bedrock: {region!r} is not an AWS region (such as us-east-1)")
-    suffix = next((name for start, name in DNS_SUFFIXES if region.startswith(start)), None)
-    runtime = f"https://bedrock-runtime.{region}.{suffix or 'amazonaws.com'}"
+    runtime = f"https://bedrock-runtime.{region}.{aws_domain(region)}"
     mantle = f"https://bedrock-mantle.{region}.api.aws/anthropic"
     if settings.protocol == "mantle":
         return Endpoint(region, runtime, base_url or mantle)

@@ -152,14 +152,6 @@ VENDORS = frozenset(
 )
 """How ids of models on Bedrock begin, but for a geography (`us.`, `global.`) before them."""
 
-DNS_SUFFIXES = (
-    ("cn-", "amazonaws.com.cn"),
-    ("eusc-", "amazonaws.eu"),
-    ("us-iso-", "c2s.ic.gov"),
-    ("us-isob-", "sc2s.sgov.gov"),
-)
-"""Domains of AWS's other partitions by the beginning of the region; elsewhere `amazonaws.com`."""
-
 PASSED_HEADERS = frozenset({"accept", "content-type", "traceparent", "tracestate", "user-agent"})
 """Headers of a Messages client that are of use to AWS. Everything else stays here: above all
 credentials of Anthropic's, and cookies."""

@@ -19,7 +19,12 @@ OPENAI = ProviderType(
     base_url=PROVIDER_TYPES["openai"].base_url,
     prefix="/v1",
     error_shape=ErrorShape.OPENAI,
-    intercepted={"/chat/completions": Api.CHAT_COMPLETIONS, "/responses": Api.RESPONSES},
+    # Compacting a conversation is an answer of the model's too, and paid for.
+    intercepted={
+        "/chat/completions": Api.CHAT_COMPLETIONS,
+        "/responses": Api.RESPONSES,
+        "/responses/compact": Api.RESPONSES,
+    },
     passed=("/models", "/models/*", "/conversations", "/conversations/*", "/responses/*"),
     key_header=("Authorization", "Bearer {}"),
     credential_headers=("Authorization", "X-Api-Key"),

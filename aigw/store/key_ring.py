@@ -106,6 +106,11 @@ class KeyRing:
         self._refresh(CHECK_SECONDS)
         return len(self._keys)
 
+    def count_working(self) -> int:
+        """How many of them are neither revoked nor expired."""
+        now = clock.now()
+        return sum(key.state(now) is KeyState.ACTIVE for key in self._keys.values())
+
     @property
     def has_keys(self) -> bool:
         """Whether there is any key, working or not."""

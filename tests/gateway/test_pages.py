@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from aigw import __version__, clock
+from aigw.errors import AuthError
 from aigw.gateway import pages as pages_module
 from aigw.gateway.configuration import Configuration, ReloadOutcome
 from aigw.gateway.pages import LOCAL, DaemonFacts, Pages, Viewer, database_bytes
@@ -134,6 +135,7 @@ async def test_status_counts(running: Gateway) -> None:
 
 CONTROL = [("X-Aigw-Control", CONTROL_TOKEN)]
 RELOAD = "/api/v2/aibridge/reload"
+NOBODY = AuthError("missing_gateway_key", "send a key")
 STATUS = "/api/v2/aibridge/status"
 READ = "/api/v2/aibridge/interceptions"
 ADMIN = Viewer("ada", is_admin=True)
@@ -196,7 +198,7 @@ async def test_an_empty_token_lets_nobody_in(tmp_path: Path) -> None:
 
 
 async def page(
-    running: Gateway, path: str, viewer: Viewer | None, *, control: bool = False
+    running: Gateway, path: str, viewer: Viewer | AuthError, *, control: bool = False
 ) -> int | None:
     headers = dict(CONTROL) if control else {}
     answer = await running.pages.respond(make_mocked_request("GET", path, headers), path, viewer)
@@ -206,21 +208,21 @@ async def page(
 async def test_who_sees_which_page(running: Gateway) -> None:
     # Health is nobody's secret; a load balancer has no key.
     for path in ("/healthz", "/readyz"):
-        assert await page(running, path, None) == 200
+        assert await page(running, path, NOBODY) == 200
     for path, viewer, expected in (
-        (STATUS, None, 403),
+        (STATUS, NOBODY, 401),
         (STATUS, USER, 403),
         (STATUS, ADMIN, 200),
         (STATUS, LOCAL, 200),
-        (READ, None, 403),
+        (READ, NOBODY, 401),
         (READ, USER, 200),
         (READ, ADMIN, 200),
         ("/api/v2/aibridge/nonsense", USER, None),
-        ("/nonsense", None, None),
+        ("/nonsense", NOBODY, None),
     ):
         assert await page(running, path, viewer) == expected, (path, viewer)
     for path in (STATUS, READ):
-        assert await page(running, path, None, control=True) == 200
+        assert await page(running, path, NOBODY, control=True) == 200
 
 
 async def test_status_of_an_access_controlled_gateway(tmp_path: Path, simulator: Simulator) -> None:
@@ -228,11 +230,15 @@ async def test_status_of_an_access_controlled_gateway(tmp_path: Path, simulator:
         assert (await status(running))["open_mode"] is True
         create_key(running.database, NewKey(name="k", user="k"), clock.now())
         shown = await running.pages.respond(
-            make_mocked_request("GET", STATUS, dict(CONTROL)), STATUS, None
+            make_mocked_request("GET", STATUS, dict(CONTROL)), STATUS, NOBODY
         )
         assert isinstance(shown, web.Response)
         found = json.loads(shown.body)  # type: ignore[arg-type]
-        assert (found["open_mode"], found["gateway_keys"]) == (False, 1)
+        assert (found["open_mode"], found["gateway_keys"], found["gateway_keys_working"]) == (
+            False,
+            1,
+            1,
+        )
 
 
 async def test_status_of_a_configuration(tmp_path: Path, simulator: Simulator) -> None:

@@ -17,7 +17,7 @@ from tests.gateway.client import Headers
 from tests.gateway.test_server import ask
 from tests.simulator import Simulator
 
-COMPACT = "/openai/v1/responses/compact"
+COUNT = "/openai/v1/responses/input_tokens"
 JSON: Headers = [("Content-Type", "application/json")]
 
 
@@ -50,15 +50,15 @@ def sent(simulator: Simulator) -> list[bytes]:
 async def test_no_denied_model_is_asked_for_on_the_side(
     running: Gateway, simulator: Simulator, body: bytes, headers: Headers, code: str
 ) -> None:
-    answer = await ask(running, "POST", COMPACT, body, headers)
+    answer = await ask(running, "POST", COUNT, body, headers)
     assert answer.status in {400, 404}
     assert json.loads(answer.body)["error"]["code"] == code
     assert simulator.requests == []
 
 
 async def test_an_alias_counts_there_too(running: Gateway, simulator: Simulator) -> None:
-    await ask(running, "POST", COMPACT, b'{ "model":"fast",  "input": "x"}', JSON)
-    await ask(running, "POST", COMPACT, b'{ "model":"gpt-5",  "input": "x"}', JSON)
+    await ask(running, "POST", COUNT, b'{ "model":"fast",  "input": "x"}', JSON)
+    await ask(running, "POST", COUNT, b'{ "model":"gpt-5",  "input": "x"}', JSON)
     assert sent(simulator) == [
         b'{ "model":"gpt-5-nano",  "input": "x"}',
         b'{ "model":"gpt-5",  "input": "x"}',

@@ -17,6 +17,7 @@ CANARY = "sk-canary-provider-3c1d7e9a42"
 INTERCEPTED = [
     (OPENAI, "/v1/chat/completions", Api.CHAT_COMPLETIONS),
     (OPENAI, "/v1/responses", Api.RESPONSES),
+    (OPENAI, "/v1/responses/compact", Api.RESPONSES),
     (ANTHROPIC, "/v1/messages", Api.MESSAGES),
     (BEDROCK, "/v1/messages", Api.MESSAGES),
     (COPILOT, "/chat/completions", Api.CHAT_COMPLETIONS),
