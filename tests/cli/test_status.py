@@ -81,6 +81,7 @@ WHOLE = ANSWER | {
     "tls": {"expires": "2027-01-01T00:00:00Z"},
     "open_mode": False,
     "gateway_keys": 2,
+    "gateway_keys_working": 1,
     "limits": {"max_concurrency": 7, "rate_limit": 0},
     "breakers": [{"provider": "azure", "model": "m", "state": "open", "seconds": 12}],
     "reload": {
@@ -121,7 +122,7 @@ def test_everything_that_a_daemon_says(store: Store, command: Command) -> None:
     assert answering.tokens == [TOKEN]
     for line in (
         "listening      https://0.0.0.0:4001 (certificate expires 2027-01-01T00:00:00Z)",
-        "access         gateway keys: 2",
+        "access         gateway keys: 1 working of 2",
         "limits         at most 7 requests at a time",
         (
             "provider       azure azure https://a.example/v1"

@@ -83,7 +83,7 @@ async def test_status_has_the_documented_fields(running: Gateway) -> None:
     found = await status(running)
     assert list(found) == [
         "version", "pid", "started_at", "uptime_seconds", "listening", "tls", "open_mode",
-        "gateway_keys", "in_flight", "database", "database_bytes", "records_written", "retention",
+        "gateway_keys", "gateway_keys_working", "in_flight", "database", "database_bytes", "records_written", "retention",
         "reload", "limits", "breakers", "providers", "last_error",
     ]  # fmt: skip
     assert found["version"] == __version__

@@ -211,7 +211,7 @@ def test_a_secret_shows_nowhere() -> None:
 
 def test_a_missing_library_is_named_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "botocore", None)
-    with pytest.raises(ConfigError, match=r"pip install 'aigw\[bedrock\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '.\[bedrock\]'"):
         aws_credentials(BedrockSettings(region="us-east-1"))
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "needs-no-library")
     assert aws_credentials(BedrockSettings(region="us-east-1"))
