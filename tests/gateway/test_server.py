@@ -16,7 +16,7 @@ from aigw.gateway.server import PREFIXES
 from aigw.store.key_changes import NewKey, create_key
 from tests.gateway.assembly import Gateway, gateway
 from tests.gateway.client import Client, Headers
-from tests.simulator import Simulator
+from tests.simulator import Script, Simulator
 
 CHAT = b'{"model": "sim-text", "messages": [{"role": "user", "content": "hi"}]}'
 ANTHROPIC_VERSION = ("anthropic-version", "2023-06-01")
@@ -254,3 +254,22 @@ async def test_requests_that_arrive_together_share_a_look_at_the_keys(running: G
         for client in clients:
             assert (await client.answer()).status == 200
     assert 1 <= len(looks) <= len(clients) // 2
+
+
+async def test_a_compacted_conversation_is_recorded(running: Gateway) -> None:
+    body = json.dumps(
+        {
+            "id": "resp_c1",
+            "object": "response.compaction",
+            "output": [{"type": "compaction", "id": "cmp_1", "encrypted_content": "x"}],
+            "usage": {"input_tokens": 139, "output_tokens": 438, "total_tokens": 577},
+        }
+    ).encode()
+    answered = Script(headers=[("Content-Type", "application/json")], body=body)
+    running.simulator.script(answered, match=b"/responses/compact")
+    asked = b'{"model": "sim-text", "input": "all that was said"}'
+    answer = await ask(running, "POST", "/openai/v1/responses/compact", asked)
+    assert (answer.status, answer.body) == (200, body)
+    (row,) = await running.ended()
+    assert (row["route"], row["status"]) == ("/v1/responses/compact", "completed")
+    assert (row["input_tokens"], row["output_tokens"]) == (139, 438)
