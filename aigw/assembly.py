@@ -19,7 +19,7 @@ from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
 from aigw.gateway.upstream import Upstream
-from aigw.providers.bedrock_signing import AwsIdentity
+from aigw.providers.call import CentralCredential
 from aigw.recorder import Recorder
 from aigw.store.key_ring import KeyRing
 from aigw.store.key_uses import note_uses, note_uses_regularly
@@ -142,11 +142,10 @@ def _resolve_credentials(configuration: Configuration) -> None:
     for provider in configuration.providers.values():
         if provider.pool is not None and provider.bedrock is not None:
             for credential in provider.pool.credentials:
-                if isinstance(credential, AwsIdentity):
-                    spawn(f"credentials of {provider.name}", _resolve(provider.name, credential))
+                spawn(f"credentials of {provider.name}", _resolve(provider.name, credential))
 
 
-async def _resolve(provider: str, credential: AwsIdentity) -> None:
+async def _resolve(provider: str, credential: CentralCredential) -> None:
     try:
         await credential.resolve()
     except UpstreamError as error:

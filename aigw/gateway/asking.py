@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
+from aigw.errors import UpstreamError
 from aigw.gateway.dispatch import Dispatch
 from aigw.gateway.dump import Dump
 from aigw.gateway.http1 import UpstreamAnswer
@@ -47,6 +49,16 @@ class Asking:
     def first_hint(self) -> str:
         """The masked central credential that is tried first; empty where none is."""
         return self._first.hint if self._first is not None else ""
+
+    async def resolve(self) -> None:
+        """Have the first credential looked for, where it is not known yet which it is.
+
+        An identity of AWS's is found at the daemon's start, or with its first request. That there
+        is none to be had is said when the request is sent.
+        """
+        if self._first is not None and not self._first.hint:
+            with contextlib.suppress(UpstreamError):
+                await self._first.resolve()
 
     async def send(self, call: Call, dump: Dump | None = None) -> UpstreamAnswer:
         """Send it and return as soon as the head of the answer is here. `dump` gets each attempt.

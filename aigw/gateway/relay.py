@@ -75,13 +75,14 @@ class Relay:
             prepared = await prepare(admitted, facts, body, plain)
         except RefusedError as error:
             return await self._refuse(admitted, facts, error, arrived)
+        asking = Asking(self._dispatch, admitted.provider, central=admitted.central)
+        await asking.resolve()
         passing = self._breakers.admit(
             admitted.provider.name, admitted.target.route, prepared.model, arrived
         )
         if isinstance(passing, Rejection):
             answer = rejection_response(shape, passing.remaining)
             return await self._decline(admitted, facts, prepared, CIRCUIT_OPEN, answer, arrived)
-        asking = Asking(self._dispatch, admitted.provider, central=admitted.central)
         try:
             interception = await self._start(admitted, facts, prepared, asking.first_hint)
         except BaseException as error:

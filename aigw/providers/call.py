@@ -35,6 +35,13 @@ class CentralCredential(Protocol):
     def identity(self) -> str:
         """Tells credentials apart over a reload of the configuration; gives nothing away."""
 
+    async def resolve(self) -> None:
+        """Have it at hand, and its `hint` known.
+
+        Raises:
+            UpstreamError: there is none to be had.
+        """
+
     async def apply(self, call: Call) -> None:
         """Put the credential into a request that carries none yet.
 
@@ -54,6 +61,9 @@ class ApiKey:
         self._value = form.format(secret.reveal())
         self.hint = mask(secret.reveal())
         self.identity = fingerprint(secret.reveal())
+
+    async def resolve(self) -> None:
+        """It is."""
 
     async def apply(self, call: Call) -> None:
         """Set the header."""

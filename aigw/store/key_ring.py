@@ -25,12 +25,16 @@ from aigw.store.reader import open_reader, snapshot
 _log = logging.getLogger("aigw.keys")
 
 CHECK_SECONDS = 0.1
-"""How long a revoked key may go on working. The issue asks for a second; ten looks a second cost a
-ten-thousandth of a core."""
+"""How long a revoked key may go on working. Long before who revoked it looks whether it does; ten
+looks a second cost a ten-thousandth of a core."""
 
 REFUSED_CHECK_SECONDS = 0.01
-"""Between two looks for the sake of keys that are not known. Whoever sends wrong keys as fast as
-possible then costs the store a hundred looks a second and no more."""
+"""Between two looks for the sake of keys that are not known, on average. Whoever sends wrong keys as
+fast as possible then costs the store a hundred looks a second and no more."""
+
+REFUSED_CHECKS = 20
+"""Such looks that may follow each other at once: somebody's one wrong key must not keep the store
+from being asked for another's new one."""
 
 STARTING_PATIENCE = 5.0
 """Seconds that the first read may wait for a lock. Later ones, on the event loop, wait for none."""
@@ -79,7 +83,7 @@ class KeyRing:
         self._had_keys = False
         self._failing = False
         self._looked_at = 0.0
-        self._looked_for_refused_at = 0.0
+        self._refused_full_at = 0.0
         self._uses: dict[str, int] = {}
 
     def open(self) -> None:
@@ -167,9 +171,11 @@ class KeyRing:
         """Look for changes for the sake of a key that is not known, unless just done for another."""
         now = self._monotonic()
         if self._keys:
-            if now - self._looked_for_refused_at < REFUSED_CHECK_SECONDS:
+            # The token bucket of ITU-T I.371: `_refused_full_at` is when it is full again.
+            full_at = max(self._refused_full_at, now)
+            if full_at - now > REFUSED_CHECK_SECONDS * REFUSED_CHECKS:
                 return False
-            self._looked_for_refused_at = now
+            self._refused_full_at = full_at + REFUSED_CHECK_SECONDS
         return self._refresh(0.0)
 
     def _refresh(self, age: float) -> bool:
