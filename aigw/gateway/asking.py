@@ -6,11 +6,21 @@ import contextlib
 import time
 
 from aigw.errors import UpstreamError
+from aigw.gateway.auth import CREDENTIAL_HEADERS
 from aigw.gateway.dispatch import Dispatch
 from aigw.gateway.dump import Dump
 from aigw.gateway.http1 import UpstreamAnswer
 from aigw.providers.call import Call, CentralCredential
 from aigw.providers.provider import Provider
+from aigw.secrets import mask
+
+SHORTEST_CREDENTIAL = 8
+"""Characters of what is looked for in a provider's words: placeholders such as `none` are no secret,
+and would garble them."""
+
+_CREDENTIALS = frozenset(
+    {name.lower() for name in CREDENTIAL_HEADERS} | {"cookie", "x-amz-security-token"}
+)
 
 
 class Asking:
@@ -25,6 +35,7 @@ class Asking:
         "_dispatch",
         "_dump",
         "_first",
+        "_last",
         "_provider",
         "_refusals",
         "attempts",
@@ -38,6 +49,7 @@ class Asking:
         self._central = central
         self._dump: Dump | None = None
         self._first = _first(provider) if central else None
+        self._last: Call | None = None
         self._refusals: set[int] = set()
         self.is_dumped = False
         """Whether the answer's body is in the dump already: it was looked into for its refusal."""
@@ -82,8 +94,21 @@ class Asking:
             dump.head(sent.answer.status, sent.answer.reason, sent.answer.headers)
         return sent.answer
 
+    def without_credentials(self, text: str) -> str:
+        """A provider's words without the credentials it was sent, should it repeat them."""
+        call = self._last
+        if call is None:
+            return text
+        for name, value in call.headers.items():
+            if name.lower() in _CREDENTIALS or name in self._provider.headers:
+                token = value.split(None, 1)[-1].strip() if value.strip() else ""
+                if len(token) >= SHORTEST_CREDENTIAL and token in text:
+                    text = text.replace(token, mask(token))
+        return text
+
     def _attempted(self, call: Call, number: int) -> None:
         self.attempts = number
+        self._last = call
         if self._dump is not None:
             self._dump.attempt(call)
 

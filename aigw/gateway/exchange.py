@@ -371,6 +371,9 @@ class Exchange:
             # The first bytes are the last ones, and wait for this very ending.
             first = elapsed
         asking = self._asking
+        if outcome.error_message:
+            message = asking.without_credentials(outcome.error_message)
+            outcome = Outcome(outcome.status, outcome.error_type, message)
         return Ending(
             outcome,
             self._status,
