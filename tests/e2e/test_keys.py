@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -333,12 +334,14 @@ def test_a_key_s_own_concurrency(team: Daemon, simulator: Simulator, model: Mode
 class Clients:
     """Threads that ask with one key, each on a connection of its own, until told to stop.
 
-    `last_served` is when the latest request that was served had been sent.
+    `last_served` is when the latest request that was served had been sent, `first_refused` when
+    the first refusal had been received.
     """
 
     def __init__(self, daemon: Daemon, token: str, count: int) -> None:
         self.statuses: list[int] = []
         self.last_served = 0.0
+        self.first_refused = math.inf
         self._daemon = daemon
         self._headers = JSON_HEADERS + bearer(token)
         self._over = threading.Event()
@@ -363,6 +366,8 @@ class Clients:
                 self.statuses.append(status)
                 if status == 200:
                     self.last_served = max(self.last_served, sent)
+                else:
+                    self.first_refused = min(self.first_refused, time.monotonic())
 
 
 @pytest.mark.parametrize("end", ["revoke", "rotate"])
@@ -383,6 +388,7 @@ def test_a_key_that_ends_fails_within_a_second_under_load(
     record_property("seconds", after)
     assert after < 1.0
     assert set(clients.statuses) == {200, 401}
+    assert clients.last_served < clients.first_refused, "the key came back"
 
 
 def works(daemon: Daemon, token: str) -> bool:
