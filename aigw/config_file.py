@@ -116,6 +116,9 @@ def is_open_to_others(path: Path) -> bool:
 def _read_text(path: Path) -> str:
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder; name the configuration file in it")
+    if path.exists() and not path.is_file():
+        # Reading a pipe may wait for ever, and a reload with it.
+        raise ConfigError(f"{path}: is no regular file, which a configuration has to be")
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)

@@ -49,16 +49,24 @@ class NotRunningError(DaemonError):
 class RefusedError(AigwError):
     """The gateway will not serve a request. `code` is a short word that programs may match.
 
-    `retry_after` is in seconds; None where trying again would not help.
+    `retry_after` is in seconds; None where trying again would not help. `allow` names the methods
+    that a route has, where the request's is none of them.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, *, retry_after: float | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        allow: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.allow = allow
 
 
 class AuthError(RefusedError):

@@ -132,6 +132,9 @@ def _from_variable(name: str, environ: Mapping[str, str]) -> str:
 
 
 def _from_file(path: Path) -> str:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # Reading a pipe may wait for ever, and a reload with it.
+        raise ValueError(f"cannot read {path}: it is no regular file")
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)

@@ -70,6 +70,10 @@ def check(
     for warning in settings.warnings:
         if warning.startswith(str(path)):
             messages.warn(warning)
+    if settings.tls_cert_file and settings.tls_key_file:
+        from aigw.gateway.tls import check_certificate
+
+        check_certificate(settings.tls_cert_file, settings.tls_key_file)
     print(f"{file}: ok")
 
 

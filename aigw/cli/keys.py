@@ -85,8 +85,30 @@ def create(
         is_admin=admin,
     )
     path = database_path(db, os.environ)
+    _warn_of_unknown(new.providers)
     issued = create_key(path, new, now)
     print_issued(issued, path, json=json)
+
+
+def _warn_of_unknown(providers: tuple[str, ...]) -> None:
+    """Say so where the configuration, as far as this command sees it, has no such provider."""
+    from aigw.cli import messages
+    from aigw.errors import ConfigError
+    from aigw.settings import resolve
+
+    if not providers:
+        return
+    try:
+        known = {each.name for each in resolve({}, os.environ, run_commands=False).providers}
+    except ConfigError:
+        # Its faults are told by `aigw config check`; a key can be made all the same.
+        return
+    for name in providers:
+        if name not in known:
+            messages.warn(
+                f"--provider {name}: the configuration has no such provider now; there are "
+                f"{', '.join(sorted(known))}"
+            )
 
 
 @app.command("list")

@@ -125,7 +125,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("OpenAI SDK (JavaScript)", agent=("openai/js", "azureopenai/js")),
     Rule("OpenAI SDK", agent=("openai/", "openai::client/")),
-    Rule("Anthropic SDK (Python)", agent=("anthropic/python", "asyncanthropic/python")),
+    Rule(
+        "Anthropic SDK (Python)",
+        agent=(
+            "anthropic/python",
+            "asyncanthropic/python",
+            "anthropicbedrock/python",
+            "asyncanthropicbedrock/python",
+        ),
+    ),
+    Rule("AWS SDK (Python)", agent=("boto3/", "botocore/")),
+    Rule("AWS SDK", agent=("aws-sdk-", "aws-cli/")),
     Rule("Anthropic SDK (JavaScript)", agent=("anthropic/js",)),
     Rule("Anthropic SDK", agent=("anthropic/", "anthropic::client/")),
     Rule("Google Gen AI SDK", agent=("google-genai-sdk/",)),

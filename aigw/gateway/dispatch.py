@@ -2,7 +2,8 @@
 
 Another credential is tried only where the provider has refused the one before, that is before it
 did anything and before the client has seen a byte. A connection that breaks off proves nothing of
-the kind: that request may have been carried out, and is never sent again.
+the kind: that request may have been carried out, and no other credential is tried. (What `upstream`
+sends once more is a request whose reused connection turns out to have been closed before.)
 """
 
 from __future__ import annotations

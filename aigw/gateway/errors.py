@@ -91,9 +91,11 @@ def error_response(
 
 def refused(shape: ErrorShape, error: RefusedError) -> web.Response:
     """The answer to a request that the gateway will not serve."""
-    challenge = CHALLENGE if error.status == _UNAUTHORIZED else None
+    headers = CHALLENGE if error.status == _UNAUTHORIZED else None
+    if error.allow is not None:
+        headers = {"Allow": error.allow}
     return error_response(
-        shape, error.status, error.code, str(error), challenge, retry_after=error.retry_after
+        shape, error.status, error.code, str(error), headers, retry_after=error.retry_after
     )
 
 

@@ -27,6 +27,7 @@ GATEWAY_HEADERS = frozenset(
         "x-coder-ai-governance-request-id",
         "x-ai-bridge-request-id",
         "coder-session-token",
+        "x-aigw-control",
     }
 )
 """Headers that clients send to the gateway itself: no provider may see them."""
@@ -38,9 +39,13 @@ _REQUEST_DROPPED = HOP_BY_HOP | GATEWAY_HEADERS | {"host", "content-length", "ex
 def _named_by_connection(headers: Mapping[str, str]) -> frozenset[str]:
     """The headers that `Connection` declares to be of this connection (RFC 9110 section 7.6.1)."""
     value = headers.get("Connection")
-    if value is None or value.lower() in {"keep-alive", "close"}:
+    if value is None:
         return frozenset()
-    return frozenset(name.strip().lower() for name in value.split(","))
+    getall = getattr(headers, "getall", None)
+    values = [value] if getall is None else getall("Connection")
+    if len(values) == 1 and value.lower() in {"keep-alive", "close"}:
+        return frozenset()
+    return frozenset(name.strip().lower() for value in values for name in value.split(","))
 
 
 def request_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:

@@ -61,8 +61,11 @@ class PassThrough:
             remove_credentials(provider, admitted.headers)
         url = provider.base_url + target.path + admitted.query
         call = Call(request.method, url, admitted.headers, body)
-        if has_model_rules(admitted) and body:
-            await self._apply_rules(admitted, call)
+        if has_model_rules(admitted):
+            if target.model:
+                await choose_model(admitted, target.model, b"")
+            if body:
+                await self._apply_rules(admitted, call)
         if bedrock is not None and target.pattern == COUNT_TOKENS:
             return await self._count(admitted, bedrock, call)
         if bedrock is not None:

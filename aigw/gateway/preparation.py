@@ -86,6 +86,8 @@ async def choose_model(admitted: Admitted, requested: str, plain: bytes) -> tupl
         return requested, None
     try:
         choice = rules.choose(requested)
+        if admitted.provider.bedrock is not None:
+            rules.judge_mapped(admitted.provider.bedrock.choose(choice.model).model)
     except ModelRefusedError as error:
         raise RefusedError(error.status, error.kind, str(error)) from error
     return choice.model, choice.rule
@@ -103,6 +105,9 @@ async def _for_bedrock(
         call.url = path + admitted.query
         prepared.call = bedrock.resign(call)
         return
+    if bedrock.is_mantle and model != facts.model:
+        await rename_model(call, plain, model)
+        plain = call.body
     translate = partial(
         bedrock.translate,
         headers=call.headers,

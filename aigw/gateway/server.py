@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from typing import Protocol
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -25,6 +26,7 @@ from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
 from aigw.providers.provider import ErrorShape, Provider, Target, find_target, unserved_shape
 from aigw.store.key_ring import KeyRing
+from aigw.store.keys import holds_key
 from aigw.telemetry.metrics import Metrics
 
 _log = logging.getLogger("aigw.gateway")
@@ -76,6 +78,11 @@ class Server:
         try:
             return await self._answer(request, provider, rest, target)
         except RefusedError as error:
+            name = provider.name if provider is not None else "none"
+            _log.info(
+                "refused %s from %s, provider %s: %d %s",
+                request.method, request.remote, name, error.status, error.code,
+            )  # fmt: skip
             return refused(shape, error)
         except web.RequestPayloadError:
             return error_response(
@@ -103,6 +110,17 @@ class Server:
         caller = LOCAL if is_open else authenticate(request.headers, self._keys)
         if target is None:
             raise _not_supported(request, rest)
+        if holds_key(unquote(rest)):
+            raise RefusedError(
+                400, "key_in_path", "the path holds a gateway key: send it in a header"
+            )
+        if (
+            target.pattern in _LISTS
+            and not provider.type.is_personal
+            and request.method not in _READING
+        ):
+            # With a central key anybody could delete the company's own models.
+            raise _wrong_method(request, target, "GET")
         return await self._serve(request, caller, provider, target)
 
     def _look(self) -> bool:
@@ -158,7 +176,7 @@ class Server:
                 self._metrics.passed_through(provider.name, target.pattern, request.method)
                 return await self._passed.serve(admitted)
             if request.method != "POST":
-                return _wrong_method(request, target)
+                raise _wrong_method(request, target, "POST")
             return await self._relay.serve(admitted)
         finally:
             self._limits.release(who)
@@ -227,11 +245,11 @@ def _not_supported(request: web.BaseRequest, path: str) -> RefusedError:
     return RefusedError(404, "route_not_supported", message)
 
 
-def _wrong_method(request: web.BaseRequest, target: Target) -> web.Response:
-    return error_response(
-        target.shape,
-        405,
-        "method_not_allowed",
-        f"{request.method} is not allowed on {target.route}: use POST",
-        {"Allow": "POST"},
-    )
+def _wrong_method(request: web.BaseRequest, target: Target, right: str) -> RefusedError:
+    message = f"{request.method} is not allowed on {target.route}: use {right}"
+    return RefusedError(405, "method_not_allowed", message, allow=right)
+
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_LISTS = frozenset({"/models", "/models/*", "/v1/models", "/v1/models/*"})
+"""Routes that are only read, but for Copilot's, whose clients begin sessions below them."""

@@ -237,6 +237,10 @@ def _public_bytes(leaf: x509.Certificate) -> bytes | None:
 
 
 def _read(path: Path, problems: list[str]) -> bytes | None:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # Reading a pipe may wait for ever, and a reload with it.
+        problems.append(f"cannot read {path}: it is no regular file")
+        return None
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)

@@ -25,6 +25,7 @@ from aigw.providers.bedrock_table import (
     REFUSED_FIELDS,
     RENAMED_BETAS,
     SIGNED_ELSEWHERE,
+    SYSTEM_TURNS_FLAG,
     USUAL_RATIO,
     Family,
 )
@@ -44,9 +45,15 @@ class _Body(msgspec.Struct, gc=False):
     output_config: Any = None
     anthropic_beta: Any = msgspec.UNSET
     anthropic_version: Any = msgspec.UNSET
+    messages: list[msgspec.Raw] | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    role: Any = None
 
 
 _BODY = Shape(_Body)
+_MESSAGE = Shape(_Message)
 
 
 def invoke_body(
@@ -76,10 +83,31 @@ def invoke_body(
             dropped |= {"anthropic_beta"}
         elif flags != given:
             changes["anthropic_beta"] = _json(flags)
+    if SYSTEM_TURNS_FLAG not in flags and (turns := _without_system_turns(fields.messages)):
+        changes["messages"] = turns
     dropped |= {name for name, needed in FLAGGED_FIELDS.items() if needed.isdisjoint(flags)}
     if not family.effort and EFFORT_FLAG not in flags:
         dropped |= {"output_config"}
     return _edited(body, changes, frozenset(dropped))
+
+
+def _without_system_turns(messages: list[msgspec.Raw] | None) -> bytes | None:
+    """The messages with what the client says as `system` between turns said as `user`.
+
+    Without its beta flag that role is refused, and the request with it. None when there is none.
+    """
+    if not messages or not any(b'"system"' in bytes(message) for message in messages):
+        return None
+    parts: list[bytes] = []
+    changed = False
+    for raw in messages:
+        message = bytes(raw)
+        found = _MESSAGE.read(raw)
+        if found is not None and found.role == "system":
+            message = edit_object(message, set={"role": b'"user"'}) or message
+            changed = True
+        parts.append(message)
+    return b"[" + b",".join(parts) + b"]" if changed else None
 
 
 def count_body(body: bytes) -> bytes:

@@ -152,6 +152,10 @@ VENDORS = frozenset(
 )
 """How ids of models on Bedrock begin, but for a geography (`us.`, `global.`) before them."""
 
+SYSTEM_TURNS_FLAG = "mid-conversation-system-2026-04-07"
+"""Claude Code's flag for messages with the role `system` (seen with 2.1.197). Bedrock is not known to
+take it, so those messages become the user's."""
+
 PASSED_HEADERS = frozenset({"accept", "content-type", "traceparent", "tracestate", "user-agent"})
 """Headers of a Messages client that are of use to AWS. Everything else stays here: above all
 credentials of Anthropic's, and cookies."""

@@ -79,6 +79,18 @@ class ModelRules:
         self._judge(alias or model)
         return Choice(alias or model, rule)
 
+    def judge_mapped(self, model: str) -> None:
+        """See that a name which a provider's own table leads to is not denied.
+
+        Raises:
+            ModelRefusedError: it is.
+        """
+        for pattern in self.deny:
+            if matches(_fold(pattern), _fold(model)):
+                raise ModelRefusedError(
+                    model, f'{self._named()} denies models matching "{pattern}"'
+                )
+
     def refuse_ambiguous(self) -> ModelRefusedError:
         """The error for a request that `names_one_model` denies."""
         return ModelRefusedError(
@@ -93,11 +105,7 @@ class ModelRules:
             raise ModelRefusedError(
                 "", f"the request names no model that the rules of {self._named()} could allow"
             )
-        for pattern in self.deny:
-            if matches(_fold(pattern), folded):
-                raise ModelRefusedError(
-                    model, f'{self._named()} denies models matching "{pattern}"'
-                )
+        self.judge_mapped(model)
         if self.allow and not any(matches(_fold(pattern), folded) for pattern in self.allow):
             raise ModelRefusedError(model, f"{self._named()} allows only: {', '.join(self.allow)}")
 

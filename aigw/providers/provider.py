@@ -6,6 +6,7 @@ instance of one, with a name that is also its route. The types are in `types.TYP
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -122,7 +123,9 @@ def find_target(kind: ProviderType, path: str) -> Target | None:
     found = next((pattern for pattern in kind.passed if _allows(pattern, rest)), None)
     if found is None or (found == "/*" and _resembles_intercepted(kind, rest)):
         return None
-    return Target(None, path, rest, found, _shape(kind, None, found))
+    before, star, after = found.partition("*")
+    model = unquote(rest[len(before) : -len(after)]) if star and after else ""
+    return Target(None, path, rest, found, _shape(kind, None, found), model)
 
 
 def unserved_shape(kind: ProviderType, path: str) -> ErrorShape:
@@ -162,9 +165,15 @@ def _allows(pattern: str, path: str) -> bool:
     return path == pattern
 
 
+_CUT = re.compile("[;#?]")
+"""Where servers that decode first may end a segment."""
+
+
 def _resembles_intercepted(kind: ProviderType, path: str) -> bool:
     """Whether a provider may take a path for one whose exchanges are to be recorded."""
-    return unquote(path).lower().rstrip("/") in kind.intercepted
+    segments = (_CUT.split(part)[0].strip() for part in unquote(path).lower().split("/"))
+    plain = "/".join(segments).rstrip("/")
+    return plain in kind.intercepted or plain.removeprefix("/v1") in kind.intercepted
 
 
 def _is_plain(path: str) -> bool:
@@ -172,7 +181,8 @@ def _is_plain(path: str) -> bool:
         # Doubly encoded: what it means depends on how often the provider decodes.
         return False
     decoded = unquote(path)
-    if "\\" in decoded or "\0" in decoded:
+    # A raw `#` begins what servers drop from a target (RFC 3986 section 3.5).
+    if "#" in path or "\\" in decoded or not decoded.isprintable():
         return False
     # An encoded slash is part of a model's name (`vendor/model`), and harmless without dots. Some
     # servers cut a segment at `;` before they look at its dots (RFC 3986 section 3.3).

@@ -31,7 +31,7 @@ _RESPONSE_HEADERS = frozenset({"proxy-authenticate", "set-cookie", "www-authenti
 
 # Operators add headers of their own (`CF-Access-Client-Secret`, `Helicone-Auth`): a mask too many
 # costs nobody anything.
-_SOUNDS_SECRET = re.compile(r"api-?key|auth|credential|password|secret|token", re.ASCII)
+_SOUNDS_SECRET = re.compile(r"api[-_]?key|[-_]key$|auth|credential|password|secret|token", re.ASCII)
 
 _QUERY = frozenset(
     {

@@ -94,7 +94,7 @@ class _Stream:
         return b"".join(events)
 
     def finish(self) -> bytes:
-        if self._ended or self._decoder.unfinished_length:
+        if self._ended:
             return b""
         return self._error("api_error", "Amazon Bedrock's stream ended before the message did")
 

@@ -290,3 +290,20 @@ def test_the_table_ends_with_what_holds_for_new_models() -> None:
     assert FAMILIES[-1] is NEWEST
     assert NEWEST.adaptive
     assert NEWEST.effort
+
+
+def test_system_turns_become_the_users() -> None:
+    turns = '[{"role":"user","content":"a \\"system\\""}, {"role":"system", "content":[ 1.0 ]}]'
+    headers = {"Anthropic-Beta": "mid-conversation-system-2026-04-07"}
+    found = translate(f'{{"messages": {turns},"max_tokens":1}}', headers=headers).body
+    assert b'{"role":"user", "content":[ 1.0 ]}' in found
+    assert b'"role":"system"' not in found
+    assert b"mid-conversation" not in found
+    # Where the operator has unknown flags passed on, so is what they stand for.
+    passed = translate(f'{{"messages": {turns}}}', headers=headers, pass_unknown=True).body
+    assert b'{"role":"system", "content":[ 1.0 ]}' in passed
+
+
+def test_messages_without_system_turns_stay_to_the_byte() -> None:
+    turns = '[ {"role":"user","content":"\\"system\\" and \\u0022system\\u0022"} ]'
+    assert turns.encode() in translate(f'{{"messages":{turns}}}').body

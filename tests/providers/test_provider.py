@@ -128,6 +128,13 @@ REFUSED = [
     (ANTHROPIC, "/api/event_logging/../oauth/token"),
     (ANTHROPIC, "/api/event_logging/%2e%2e/oauth/token"),
     # What a provider could read as a path that is recorded.
+    (COPILOT, "/chat/completions#x"),
+    (COPILOT, "/chat/completions;x"),
+    (COPILOT, "/chat/completions%20"),
+    (COPILOT, "/chat/completions%23"),
+    (COPILOT, "/v1/chat/completions"),
+    (OPENAI, "/v1/responses/#"),
+    (OPENAI, "/v1/models/a%0db"),
     (COPILOT, "/chat/completions/"),
     (COPILOT, "/chat%2Fcompletions"),
     (COPILOT, "/%63hat/completions"),
