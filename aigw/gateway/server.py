@@ -114,13 +114,6 @@ class Server:
             raise RefusedError(
                 400, "key_in_path", "the path holds a gateway key: send it in a header"
             )
-        if (
-            target.pattern in _LISTS
-            and not provider.type.is_personal
-            and request.method not in _READING
-        ):
-            # With a central key anybody could delete the company's own models.
-            raise _wrong_method(request, target, "GET")
         return await self._serve(request, caller, provider, target)
 
     def _look(self) -> bool:
@@ -163,6 +156,9 @@ class Server:
         headers = request_headers(request.headers)
         strip_gateway_credentials(headers, caller)
         central = uses_central(provider, caller, headers)
+        if central and target.pattern in _LISTS and request.method not in _READING:
+            # With a central key anybody could delete the company's own models.
+            raise _wrong_method(request, target, "GET")
         _, mark, query = request.raw_path.partition("?")
         told = target.api is not None and provider.type.family != "copilot"
         actor = configuration.actor if told else configuration.actor_removal
@@ -252,4 +248,4 @@ def _wrong_method(request: web.BaseRequest, target: Target, right: str) -> Refus
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _LISTS = frozenset({"/models", "/models/*", "/v1/models", "/v1/models/*"})
-"""Routes that are only read, but for Copilot's, whose clients begin sessions below them."""
+"""Routes that are only read with a central key."""

@@ -273,3 +273,25 @@ async def test_a_compacted_conversation_is_recorded(running: Gateway) -> None:
     (row,) = await running.ended()
     assert (row["route"], row["status"]) == ("/v1/responses/compact", "completed")
     assert (row["input_tokens"], row["output_tokens"]) == (139, 438)
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "count"), [("sk-central-0123456789", 405, 0), ("", 404, 1)]
+)
+async def test_models_are_only_read_with_a_central_key(
+    tmp_path: Path, simulator: Simulator, key: str, status: int, count: int
+) -> None:
+    async with gateway(tmp_path, simulator, key=key) as running:
+        answer = await ask(running, "DELETE", "/openai/v1/models/ft:own")
+        assert len(simulator.requests) == count
+        if key:
+            assert (answer.status, answer.header("Allow")) == (status, "GET")
+        assert (await ask(running, "GET", "/openai/v1/models")).status == 200
+
+
+async def test_a_gateway_key_in_the_path_goes_nowhere(
+    running: Gateway, simulator: Simulator
+) -> None:
+    path = f"/openai/v1/models/aigw_{'a' * 10}_{'B' * 43}"
+    assert (await ask(running, "GET", path)).status == 400
+    assert simulator.requests == []
