@@ -151,6 +151,14 @@ def test_unreadable_files_are_explained(tmp_path: Path) -> None:
     assert "c.json: a configuration file ends in .toml" in problem(tmp_path / "c.json")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "config.toml"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="no regular file"):
+        load(pipe)
+
+
 def test_a_byte_order_mark_is_harmless(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     assert problems(path, b"\xef\xbb\xbf[aibridge]\nenabled = true\n") == []

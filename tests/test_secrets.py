@@ -129,3 +129,10 @@ def test_commands_run_without_a_shell(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot run|failed|has characters"):
         read("cmd:true; touch made", tmp_path)
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="no regular file"):
+        read_secret("file:pipe", {}, tmp_path)

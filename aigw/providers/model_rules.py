@@ -91,12 +91,6 @@ class ModelRules:
                     model, f'{self._named()} denies models matching "{pattern}"'
                 )
 
-    def refuse_ambiguous(self) -> ModelRefusedError:
-        """The error for a request that `names_one_model` denies."""
-        return ModelRefusedError(
-            "", f"{self._named()} has rules for models, and the request does not name exactly one"
-        )
-
     def _judge(self, model: str) -> None:
         if not (self.allow or self.deny):
             return

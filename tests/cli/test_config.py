@@ -231,3 +231,14 @@ def test_init_replaces_nothing_unasked(
     assert "is the configuration file in use" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main(["config", "init", str(tmp_path / "file" / "c.toml")]) == 1
+
+
+def test_check_reads_the_certificate(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_home(monkeypatch, tmp_path)
+    (tmp_path / "key.pem").write_text("nonsense")
+    path = tmp_path / "c.toml"
+    path.write_text('[networking.tls]\ncert_file = "none.pem"\nkey_file = "key.pem"\n')
+    assert main(["config", "check", str(path)]) == 2
+    assert "none.pem" in capsys.readouterr().err

@@ -17,6 +17,7 @@ import pytest
 
 from aigw import clock
 from aigw.cli.complete_line import candidates
+from aigw.cli.main import main
 from aigw.store.key_changes import list_keys
 from aigw.store.key_ring import KeyRing
 from aigw.store.keys import GatewayKey
@@ -308,3 +309,14 @@ def test_names_are_completed(command: Command, monkeypatch: pytest.MonkeyPatch) 
     for name in ("revoke", "rotate", "delete"):
         assert [c.value for c in candidates(["keys", name], "")] == ["ci", "laptop"]
     assert [c.value for c in candidates(["keys"], "r")] == ["revoke", "rotate"]
+
+
+def test_a_provider_that_is_not_configured_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_home(monkeypatch, tmp_path)
+    database = str(tmp_path / "aigw.db")
+    assert main(["keys", "create", "eve", "--provider", "nosuch", "--db", database]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("aigw_")
+    assert "no such provider" in captured.err

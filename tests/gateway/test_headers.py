@@ -57,6 +57,15 @@ def test_headers_that_connection_names(value: str, left: list[str]) -> None:
     assert list(response_headers(given)) == left
 
 
+def test_each_connection_header_counts() -> None:
+    given = CIMultiDict([("Connection", "keep-alive"), ("Connection", "X-One"), ("X-One", "1")])
+    assert list(request_headers(given)) == []
+
+
+def test_the_daemons_own_token_is_for_no_provider() -> None:
+    assert list(request_headers(CIMultiDict([("X-Aigw-Control", "token")]))) == []
+
+
 def test_headers_that_no_longer_hold() -> None:
     given = CIMultiDict([("Content-Length", "7"), ("Content-Encoding", "br"), ("ETag", "x")])
     assert list(response_headers(given, ("content-length", "content-encoding"))) == ["ETag"]
