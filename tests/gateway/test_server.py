@@ -295,3 +295,17 @@ async def test_a_gateway_key_in_the_path_goes_nowhere(
     path = f"/openai/v1/models/aigw_{'a' * 10}_{'B' * 43}"
     assert (await ask(running, "GET", path)).status == 400
     assert simulator.requests == []
+
+
+async def test_a_refusal_leaves_a_line_that_quotes_nothing(
+    tmp_path: Path, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = f"aigw_{'a' * 10}_{'B' * 43}"
+    with caplog.at_level("INFO", logger="aigw.gateway"):
+        async with gateway(tmp_path, simulator) as running:
+            create_key(running.database, NewKey(name="k", user="k"), clock.now())
+            headers = [("Authorization", f"Bearer {wrong}")]
+            await ask(running, "POST", "/openai/v1/chat/completions", CHAT, headers)
+    (line,) = [text for text in caplog.messages if text.startswith("refused")]
+    assert line.endswith("provider openai: 401 unknown_gateway_key")
+    assert wrong not in caplog.text

@@ -275,6 +275,8 @@ def test_text_that_is_not_unicode_makes_a_document() -> None:
         ("X-Coder-AI-Governance-Token", KEY, "sk-c...4c55"),
         ("Coder-Session-Token", KEY, "sk-c...4c55"),
         ("CF-Access-Client-Secret", KEY, "sk-c...4c55"),
+        ("Ocp-Apim-Subscription-Key", KEY, "sk-c...4c55"),
+        ("x_api_key", KEY, "sk-c...4c55"),
         ("X-Whatever", f"aigw_0123456789_{KEY}", "aigw...4c55"),
         ("X-Api-Key", "abc", "..."),
     ],
