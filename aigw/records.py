@@ -53,6 +53,17 @@ class Status(StrEnum):
     """The client went away, or the gateway stopped, before the answer was whole."""
 
 
+class CostBasis(StrEnum):
+    """What a token record's cost rests on."""
+
+    WIRE = "wire"
+    """The provider counted the tokens."""
+    ESTIMATED = "estimated"
+    """The answer broke off before the provider counted: at least so many tokens went by."""
+    UNPRICED = "unpriced"
+    """Nobody knows the model's price. Such a record is never taken as free."""
+
+
 STOPPED_TYPE = "gateway_stopped"
 STOPPED_MESSAGE = "the gateway ended before the answer did"
 """Error type and message of an interception that the gateway cut short, by a stop or a crash."""
@@ -66,6 +77,10 @@ class InterceptionStart(msgspec.Struct, gc=False, kw_only=True):
     the provider is asked for; where a rule of the gateway put it in place of the client's, that one
     is `requested_model` and `model_rule` names the rule. `credential_kind` is `centralized`, `byok`
     or empty when no credential was sent; `credential_hint` is masked, of the one tried first.
+    `plan` names the subscription that covers the request (`claude`, `chatgpt`, `copilot`), None where
+    each token is paid for. `agent_id` is the client's name for the (sub-)agent that asks, and
+    `parent_agent_id` for the one that started it; `parent_session_id` is the client's session that
+    started this one. They are None where the client does not tell.
     """
 
     interception_id: str
@@ -83,6 +98,10 @@ class InterceptionStart(msgspec.Struct, gc=False, kw_only=True):
     credential_hint: str = ""
     requested_model: str | None = None
     model_rule: str | None = None
+    plan: str | None = None
+    agent_id: str | None = None
+    parent_agent_id: str | None = None
+    parent_session_id: str | None = None
     metadata: dict[str, Any] = {}
 
 
@@ -90,8 +109,10 @@ class InterceptionEnd(msgspec.Struct, gc=False, kw_only=True):
     """The last record of an interception. `status_code` is the one the client saw (None: none sent).
 
     `time_to_first_byte_ms` runs from the request's arrival to the first byte of the answer's body.
-    The five token fields are the sums over the interception's `token_usage` records, kept here so
-    that usage reports read one table; they are not part of the JSON form. `attempts` counts the
+    The token fields, `cost_micros`, and how many records are `unpriced` and `estimated`, are sums over
+    the interception's `token_usage` records, kept here so that reports read one table;
+    `context_window` is the model's, in tokens, where it is known. All those are not part of the JSON
+    form. `attempts` counts the
     requests sent to the provider, one for each credential tried. `served_hint` is the masked
     credential that the answer was got with, None where it is the one tried first.
     """
@@ -112,12 +133,18 @@ class InterceptionEnd(msgspec.Struct, gc=False, kw_only=True):
     cache_read_input_tokens: int = 0
     cache_write_input_tokens: int = 0
     reasoning_tokens: int = 0
+    cost_micros: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+    context_window: int | None = None
 
 
 class TokenUsage(msgspec.Struct, gc=False, kw_only=True):
     """Final cumulative token counts of one provider response. `input_tokens` excludes cached input.
 
     `metadata` holds the further token kinds (`completion_reasoning`, `cache_read_input`, ...).
+    `cost_micros` is the list price in millionths of a US dollar, as known when the record was made;
+    None where there was no price. `price_source` says where the price was from.
     """
 
     interception_id: str
@@ -128,6 +155,9 @@ class TokenUsage(msgspec.Struct, gc=False, kw_only=True):
     output_tokens: int
     cache_read_input_tokens: int = 0
     cache_write_input_tokens: int = 0
+    cost_micros: int | None = None
+    cost_basis: CostBasis = CostBasis.UNPRICED
+    price_source: str = ""
     metadata: dict[str, Any] = {}
 
 
@@ -217,6 +247,10 @@ _NOT_LOGGED = frozenset(
         (InterceptionEnd, "cache_read_input_tokens"),
         (InterceptionEnd, "cache_write_input_tokens"),
         (InterceptionEnd, "reasoning_tokens"),
+        (InterceptionEnd, "cost_micros"),
+        (InterceptionEnd, "unpriced"),
+        (InterceptionEnd, "estimated"),
+        (InterceptionEnd, "context_window"),
         (TokenUsage, "id"),
         (PromptUsage, "id"),
         (ToolUsage, "id"),

@@ -52,7 +52,8 @@ class Filters:
         if self.interception is not None:
             found.append(("i.id = ?", [self.interception]))
         if self.session is not None:
-            found.append(("i.client_session_id = ?", [self.session]))
+            named = "i.session_seq IN (SELECT s.seq FROM sessions AS s WHERE s.id = ?)"
+            found.append((named, [self.session]))
         if self.provider is not None:
             either = f"({_like('i.provider')} OR {_like('i.provider_name')})"
             found.append((either, [like_pattern(self.provider)] * 2))

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aigw.store.linking import remove_empty
 from aigw.store.schema import CHILD_TABLES, SEARCHED, keep_last_seq
 from aigw.store.search import indexed_seq
 
@@ -90,10 +91,10 @@ def prune_batch(connection: sqlite3.Connection, cutoff: int, limit: int = BATCH)
     connection.execute("BEGIN IMMEDIATE")
     try:
         rows = connection.execute(
-            "SELECT seq FROM interceptions WHERE started_at < ? AND end_seq IS NOT NULL"
+            "SELECT seq, session_seq FROM interceptions WHERE started_at < ? AND end_seq IS NOT NULL"
             " ORDER BY started_at LIMIT ?",
             (cutoff, limit),
-        )
+        ).fetchall()
         chosen = json.dumps([row[0] for row in rows])
         keep_last_seq(connection)
         _unindex(connection, chosen)
@@ -107,6 +108,7 @@ def prune_batch(connection: sqlite3.Connection, cutoff: int, limit: int = BATCH)
         deleted["interceptions"] = connection.execute(
             "DELETE FROM interceptions WHERE seq IN (SELECT value FROM json_each(?))", (chosen,)
         ).rowcount
+        remove_empty(connection, {row[1] for row in rows})
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

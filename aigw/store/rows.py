@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -38,11 +38,12 @@ COLUMNS: dict[str, str] = {
     "interceptions": (
         "seq, id, started_at, initiator_id, api_key_id, provider, provider_name, route, model, client,"
         " client_session_id, correlating_tool_call_id, credential_kind, credential_hint,"
-        " requested_model, model_rule, metadata"
+        " requested_model, model_rule, plan, agent_id, parent_agent_id, parent_session_id, metadata,"
+        " session_seq, thread_seq, parent_seq"
     ),
     "token_usages": (
         f"{_CHILD}, msg_id, input_tokens, output_tokens, cache_read_input_tokens,"
-        " cache_write_input_tokens, metadata"
+        " cache_write_input_tokens, cost_micros, cost_basis, price_source, metadata"
     ),
     "user_prompts": f"{_CHILD}, msg_id, prompt, metadata",
     "tool_usages": (
@@ -69,6 +70,10 @@ _END_COLUMNS = (
     "cache_read_input_tokens",
     "cache_write_input_tokens",
     "reasoning_tokens",
+    "cost_micros",
+    "unpriced",
+    "estimated",
+    "context_window",
 )
 
 
@@ -76,13 +81,22 @@ def _json(metadata: dict[str, Any]) -> str:
     return _encode(metadata).decode() if metadata else "{}"
 
 
-def start_row(seq: int, r: InterceptionStart) -> Row:
+class Place(NamedTuple):
+    """Where an interception stands: its session, the root of its thread, and its parent there."""
+
+    session_seq: int
+    thread_seq: int
+    parent_seq: int | None = None
+
+
+def start_row(seq: int, r: InterceptionStart, place: Place) -> Row:
     """A row of `interceptions`, its end still open."""
     return (
         seq, r.interception_id, r.started_at, r.initiator_id, r.api_key_id, r.provider,
         r.provider_name, r.route, r.model, r.client, r.client_session_id,
         r.correlating_tool_call_id, r.credential_kind, r.credential_hint, r.requested_model,
-        r.model_rule, _json(r.metadata),
+        r.model_rule, r.plan, r.agent_id, r.parent_agent_id, r.parent_session_id, _json(r.metadata),
+        *place,
     )  # fmt: skip
 
 
@@ -91,14 +105,17 @@ def end_row(interception_seq: int, seq: int, r: InterceptionEnd) -> Row:
     return (
         interception_seq, seq, r.ended_at, r.status.value, r.status_code, r.error_type,
         r.error_message, r.duration_ms, r.time_to_first_byte_ms, r.streaming, r.attempts,
-        r.served_hint, r.input_tokens, r.output_tokens, r.cache_read_input_tokens, r.cache_write_input_tokens, r.reasoning_tokens,
+        r.served_hint, r.input_tokens, r.output_tokens, r.cache_read_input_tokens,
+        r.cache_write_input_tokens, r.reasoning_tokens, r.cost_micros, r.unpriced, r.estimated,
+        r.context_window,
     )  # fmt: skip
 
 
 def _token_usage(seq: int, parent: int, r: TokenUsage) -> Row:
     return (
         seq, parent, r.id, r.created_at, r.msg_id, r.input_tokens, r.output_tokens,
-        r.cache_read_input_tokens, r.cache_write_input_tokens, _json(r.metadata),
+        r.cache_read_input_tokens, r.cache_write_input_tokens, r.cost_micros, r.cost_basis.value,
+        r.price_source, _json(r.metadata),
     )  # fmt: skip
 
 

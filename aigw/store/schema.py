@@ -8,8 +8,7 @@ the rowid of a record's entry in the full-text index, and the cursor of `aigw lo
 
 Times are integer microseconds UTC. Text is UTF-8. `metadata` is a JSON object.
 
-Migrations are ordered, each runs in one transaction together with its `user_version`, and none is
-edited after a release: a change is a new one at the end. docs/schema.md explains every table.
+Each migration runs in one transaction together with its `user_version`.
 """
 
 from __future__ import annotations
@@ -18,145 +17,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from aigw.errors import StoreError
-
-_VERSION_1 = """
-CREATE TABLE meta (
-  key TEXT PRIMARY KEY,
-  value INTEGER NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE interceptions (
-  seq INTEGER PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE,
-  started_at INTEGER NOT NULL,
-  initiator_id TEXT NOT NULL,
-  api_key_id TEXT,
-  provider TEXT NOT NULL,
-  provider_name TEXT NOT NULL,
-  route TEXT NOT NULL,
-  model TEXT NOT NULL,
-  client TEXT NOT NULL,
-  client_session_id TEXT,
-  correlating_tool_call_id TEXT,
-  credential_kind TEXT NOT NULL,
-  credential_hint TEXT NOT NULL,
-  metadata TEXT NOT NULL,
-  end_seq INTEGER,
-  ended_at INTEGER,
-  status TEXT,
-  status_code INTEGER,
-  error_type TEXT,
-  error_message TEXT,
-  duration_ms INTEGER,
-  time_to_first_byte_ms INTEGER,
-  streaming INTEGER,
-  input_tokens INTEGER,
-  output_tokens INTEGER,
-  cache_read_input_tokens INTEGER,
-  cache_write_input_tokens INTEGER,
-  reasoning_tokens INTEGER
-);
-CREATE INDEX interceptions_started_at ON interceptions (started_at);
-CREATE INDEX interceptions_end_seq ON interceptions (end_seq);
-CREATE INDEX interceptions_session ON interceptions (client_session_id)
-  WHERE client_session_id IS NOT NULL;
-
-CREATE TABLE token_usages (
-  seq INTEGER PRIMARY KEY,
-  interception_seq INTEGER NOT NULL REFERENCES interceptions (seq) ON DELETE CASCADE,
-  id TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
-  msg_id TEXT NOT NULL,
-  input_tokens INTEGER NOT NULL,
-  output_tokens INTEGER NOT NULL,
-  cache_read_input_tokens INTEGER NOT NULL,
-  cache_write_input_tokens INTEGER NOT NULL,
-  metadata TEXT NOT NULL
-);
-CREATE INDEX token_usages_interception ON token_usages (interception_seq);
-
-CREATE TABLE user_prompts (
-  seq INTEGER PRIMARY KEY,
-  interception_seq INTEGER NOT NULL REFERENCES interceptions (seq) ON DELETE CASCADE,
-  id TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
-  msg_id TEXT NOT NULL,
-  prompt TEXT NOT NULL,
-  metadata TEXT NOT NULL
-);
-CREATE INDEX user_prompts_interception ON user_prompts (interception_seq);
-
-CREATE TABLE tool_usages (
-  seq INTEGER PRIMARY KEY,
-  interception_seq INTEGER NOT NULL REFERENCES interceptions (seq) ON DELETE CASCADE,
-  id TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
-  msg_id TEXT NOT NULL,
-  tool_call_id TEXT NOT NULL,
-  item_id TEXT NOT NULL,
-  tool TEXT NOT NULL,
-  input TEXT NOT NULL,
-  server_url TEXT,
-  injected INTEGER NOT NULL,
-  invocation_error TEXT,
-  metadata TEXT NOT NULL
-);
-CREATE INDEX tool_usages_interception ON tool_usages (interception_seq);
-
-CREATE TABLE tool_results (
-  seq INTEGER PRIMARY KEY,
-  interception_seq INTEGER NOT NULL REFERENCES interceptions (seq) ON DELETE CASCADE,
-  id TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
-  tool_call_id TEXT NOT NULL,
-  is_error INTEGER NOT NULL,
-  size INTEGER NOT NULL,
-  content TEXT NOT NULL,
-  truncated INTEGER NOT NULL,
-  metadata TEXT NOT NULL
-);
-CREATE INDEX tool_results_interception ON tool_results (interception_seq);
-
-CREATE TABLE model_thoughts (
-  seq INTEGER PRIMARY KEY,
-  interception_seq INTEGER NOT NULL REFERENCES interceptions (seq) ON DELETE CASCADE,
-  id TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
-  content TEXT NOT NULL,
-  metadata TEXT NOT NULL
-);
-CREATE INDEX model_thoughts_interception ON model_thoughts (interception_seq);
-
-CREATE VIRTUAL TABLE search USING fts5 (text, content = '', tokenize = 'unicode61');
--- Merging segments less often halves the cost of indexing; queries stay far below a millisecond.
-INSERT INTO search (search, rank) VALUES ('automerge', 16);
-"""
-
-_VERSION_2 = """
-ALTER TABLE interceptions ADD COLUMN requested_model TEXT;
-ALTER TABLE interceptions ADD COLUMN model_rule TEXT;
-ALTER TABLE interceptions ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
-ALTER TABLE interceptions ADD COLUMN served_hint TEXT;
-
-CREATE TABLE gateway_keys (
-  id TEXT PRIMARY KEY,
-  name TEXT NOT NULL UNIQUE,
-  user TEXT NOT NULL,
-  secret_hash BLOB NOT NULL,
-  created_at INTEGER NOT NULL,
-  expires_at INTEGER,
-  last_used_at INTEGER,
-  revoked_at INTEGER,
-  providers TEXT NOT NULL,
-  models TEXT NOT NULL,
-  rate_limit INTEGER,
-  max_concurrency INTEGER,
-  is_admin INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
-
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
-"""Statement `n` takes a database from version `n` to `n + 1`."""
+from aigw.store.migrations import MIGRATIONS
 
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from aigw.records import (
+    CostBasis,
     InterceptionEnd,
     InterceptionStart,
     ModelThought,
@@ -72,7 +73,11 @@ def _start(row: Row) -> InterceptionStart:
         credential_hint=row[12],
         requested_model=row[13],
         model_rule=row[14],
-        metadata=_metadata(row[15]),
+        plan=row[15],
+        agent_id=row[16],
+        parent_agent_id=row[17],
+        parent_session_id=row[18],
+        metadata=_metadata(row[19]),
     )
 
 
@@ -94,6 +99,10 @@ def _end(row: Row) -> InterceptionEnd:
         cache_read_input_tokens=row[13] or 0,
         cache_write_input_tokens=row[14] or 0,
         reasoning_tokens=row[15] or 0,
+        cost_micros=row[16] or 0,
+        unpriced=row[17] or 0,
+        estimated=row[18] or 0,
+        context_window=row[19],
     )
 
 
@@ -107,7 +116,10 @@ def _token_usage(row: Row) -> TokenUsage:
         output_tokens=row[5],
         cache_read_input_tokens=row[6],
         cache_write_input_tokens=row[7],
-        metadata=_metadata(row[8]),
+        cost_micros=row[8],
+        cost_basis=CostBasis(row[9]),
+        price_source=row[10],
+        metadata=_metadata(row[11]),
     )
 
 
@@ -183,7 +195,8 @@ SOURCES: tuple[Source, ...] = (
         time="i.started_at",
         columns="i.id, i.started_at, i.initiator_id, i.api_key_id, i.provider, i.provider_name,"
         " i.route, i.model, i.client, i.client_session_id, i.correlating_tool_call_id,"
-        " i.credential_kind, i.credential_hint, i.requested_model, i.model_rule, i.metadata",
+        " i.credential_kind, i.credential_hint, i.requested_model, i.model_rule, i.plan, i.agent_id,"
+        " i.parent_agent_id, i.parent_session_id, i.metadata",
         make=_start,
     ),
     _child(RecordType.PROMPT_USAGE, "user_prompts", "msg_id prompt", _prompt),
@@ -203,7 +216,8 @@ SOURCES: tuple[Source, ...] = (
     _child(
         RecordType.TOKEN_USAGE,
         "token_usages",
-        "msg_id input_tokens output_tokens cache_read_input_tokens cache_write_input_tokens",
+        "msg_id input_tokens output_tokens cache_read_input_tokens cache_write_input_tokens"
+        " cost_micros cost_basis price_source",
         _token_usage,
     ),
     Source(
@@ -214,7 +228,8 @@ SOURCES: tuple[Source, ...] = (
         columns="i.id, i.ended_at, i.status, i.status_code, i.error_type, i.error_message,"
         " i.duration_ms, i.time_to_first_byte_ms, i.streaming, i.attempts, i.served_hint,"
         " i.input_tokens, i.output_tokens,"
-        " i.cache_read_input_tokens, i.cache_write_input_tokens, i.reasoning_tokens",
+        " i.cache_read_input_tokens, i.cache_write_input_tokens, i.reasoning_tokens,"
+        " i.cost_micros, i.unpriced, i.estimated, i.context_window",
         make=_end,
     ),
 )
