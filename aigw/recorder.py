@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -20,6 +20,7 @@ from aigw.errors import StoreError
 from aigw.records import (
     STOPPED_MESSAGE,
     STOPPED_TYPE,
+    CostBasis,
     IdSource,
     InterceptionEnd,
     InterceptionStart,
@@ -86,11 +87,30 @@ class Observer(Protocol):
         """An interception is over."""
 
 
+class Cost(msgspec.Struct, frozen=True, gc=False):
+    """What a response costs at list price. `micros`: millionths of a US dollar, None: no price known."""
+
+    micros: int | None = None
+    source: str = ""
+    context_window: int | None = None
+
+
+UNPRICED = Cost()
+
+
+class Pricing(Protocol):
+    """Knows what models cost."""
+
+    def cost(self, start: InterceptionStart, usage: UsageFact) -> Cost:
+        """The cost of one response. Never raises, and never waits."""
+
+
 class Recorder:
     """Begins interceptions.
 
     Args:
         sink: where records are committed.
+        pricing: says what a response costs; None: nobody knows.
         observers: told of everything, after it was handed to the sink.
         fail_open: go on when the store cannot write, keeping records in memory, not refusing.
         now: the wall clock in microseconds.
@@ -100,11 +120,13 @@ class Recorder:
         self,
         sink: RecordSink,
         *,
+        pricing: Pricing | None = None,
         observers: Sequence[Observer] = (),
         fail_open: bool = False,
         now: Callable[[], int] = clock.now,
     ) -> None:
         self.sink = sink
+        self.pricing = pricing
         self.observers = observers
         self.fail_open = fail_open
         self.now = now
@@ -169,6 +191,8 @@ class Interception:
         self._start = start
         self._prompt = prompt
         self._tokens = UsageFact(0, 0)
+        self._cost_micros = self._unpriced = self._estimated = 0
+        self._context_window: int | None = None
         self.ended = False
 
     @property
@@ -239,6 +263,10 @@ class Interception:
             cache_read_input_tokens=self._tokens.cache_read_input_tokens,
             cache_write_input_tokens=self._tokens.cache_write_input_tokens,
             reasoning_tokens=self._tokens.reasoning_tokens,
+            cost_micros=self._cost_micros,
+            unpriced=self._unpriced,
+            estimated=self._estimated,
+            context_window=self._context_window,
         )
         for observer in self._recorder.observers:
             observer.ended(self._start, end)
@@ -271,7 +299,12 @@ class Interception:
     def _record(self, fact: ResponseFact, msg_id: str, now: int) -> Record:
         record_id = self._recorder.new_id(now)
         if isinstance(fact, UsageFact):
-            self._count(fact)
+            pricing = self._recorder.pricing
+            cost = UNPRICED if pricing is None else pricing.cost(self._start, fact)
+            basis = self._count(fact, cost)
+            metadata: dict[str, Any] = dict(fact.extra)
+            if fact.service_tier:
+                metadata["service_tier"] = fact.service_tier
             return TokenUsage(
                 interception_id=self.id,
                 created_at=now,
@@ -281,7 +314,10 @@ class Interception:
                 output_tokens=fact.output_tokens,
                 cache_read_input_tokens=fact.cache_read_input_tokens,
                 cache_write_input_tokens=fact.cache_write_input_tokens,
-                metadata=dict(fact.extra),
+                cost_micros=cost.micros,
+                cost_basis=basis,
+                price_source=cost.source,
+                metadata=metadata,
             )
         if isinstance(fact, ToolCallFact):
             return ToolUsage(
@@ -303,7 +339,8 @@ class Interception:
             metadata={"source": fact.source},
         )
 
-    def _count(self, usage: UsageFact) -> None:
+    def _count(self, usage: UsageFact, cost: Cost) -> CostBasis:
+        """Add a response to the interception's sums; returns what its cost rests on."""
         sums = self._tokens
         self._tokens = UsageFact(
             sums.input_tokens + usage.input_tokens,
@@ -312,3 +349,10 @@ class Interception:
             sums.cache_write_input_tokens + usage.cache_write_input_tokens,
             sums.reasoning_tokens + usage.reasoning_tokens,
         )
+        self._context_window = cost.context_window or self._context_window
+        self._estimated += usage.is_estimate
+        if cost.micros is None:
+            self._unpriced += 1
+            return CostBasis.UNPRICED
+        self._cost_micros += cost.micros
+        return CostBasis.ESTIMATED if usage.is_estimate else CostBasis.WIRE

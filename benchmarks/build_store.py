@@ -1,8 +1,11 @@
 """Builds a big store for measuring the readers: `python benchmarks/build_store.py FILE [COUNT]`.
 
-COUNT interceptions (1,000,000 unless told) over the 60 days before now, each with one prompt, one
-token usage, and on average half a tool call, half a tool result and 0.3 thoughts. Words follow a
-Zipf-like distribution, so that the full-text index has common and rare ones.
+COUNT interceptions (1,000,000 unless told) over the 60 days before now, in sessions of twenty: agents
+that run side by side, each with four prompts of five steps. A step has one token usage and 0.3
+thoughts on average, brings the result of the call before it, and but for the last makes a call. A tenth
+of the agents does not tell its session, so that each of its prompts is one. Words follow a Zipf-like
+distribution, so that the full-text index has common and rare ones. All is written by the store's own
+transactions, so it is linked and summed up as the daemon does it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigw.records import (
+    CostBasis,
     IdSource,
     InterceptionEnd,
     InterceptionStart,
@@ -27,15 +31,16 @@ from aigw.records import (
     ToolResult,
     ToolUsage,
 )
-from aigw.store import rows
+from aigw.store.rollup import roll_up
 from aigw.store.schema import migrate
 from aigw.store.search import index_batch
+from aigw.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DAYS = 60
-TRANSACTION = 5_000
+TRANSACTION = 1_000
 """Interceptions in one transaction."""
 
 _random = random.Random(7)
@@ -58,70 +63,86 @@ def _text(words: int) -> str:
     return " ".join(_POOL[first : first + words])
 
 
-def _tool(key: str, now: int, ids: IdSource) -> Iterator[Record]:
-    call = f"toolu_{key[-12:]}"
-    result = _text(60)
-    yield ToolResult(
-        interception_id=key,
-        created_at=now,
-        id=ids.new(now),
-        tool_call_id=call,
-        is_error=False,
-        size=len(result),
-        content=result,
-    )
-    yield ToolUsage(
-        interception_id=key,
-        created_at=now,
-        id=ids.new(now),
-        msg_id="msg_01",
-        tool_call_id=call,
-        tool="Bash",
-        input=f'{{"command":"{_text(10)}"}}',
-    )
+STEPS = 5
+PROMPTS = 4
+SIDE_BY_SIDE = 40
+"""Agents that run at a time."""
 
 
-def _interception(at: int, ids: IdSource) -> Iterator[Record]:
-    key = ids.new(at)
-    provider, model, route, client = _random.choice(_MODELS)
-    yield InterceptionStart(
-        interception_id=key,
-        started_at=at,
-        initiator_id="local",
-        provider=provider,
-        provider_name=provider,
-        route=route,
-        model=model,
-        client=client,
-        client_session_id=f"session-{at // 1_800_000_000}",
-        credential_kind="byok",
-        credential_hint="sk-...abcd",
-        metadata={"request_user_agent": f"{client}/2.1.4 (external, cli)"},
-    )
-    now = at + 1_000_000
-    yield PromptUsage(
-        interception_id=key, created_at=now, id=ids.new(now), msg_id="msg_01", prompt=_text(40)
-    )
-    if _random.random() < 0.5:
-        yield from _tool(key, now, ids)
-    if _random.random() < 0.3:
-        yield ModelThought(
+class _Agent:
+    """One session, step by step."""
+
+    def __init__(self, number: int) -> None:
+        self.model = _random.choice(_MODELS)
+        self.user = f"user-{_random.randrange(20)}"
+        self.session = None if number % 10 == 0 else f"session-{number}"
+        self.left = STEPS * PROMPTS
+        self.call: str | None = None
+
+    def step(self, at: int, ids: IdSource) -> list[Record]:
+        """The records of the next interception."""
+        key = ids.new(at)
+        provider, model, route, client = self.model
+        first = self.left % STEPS == 0
+        call, self.call = self.call, None
+        self.left -= 1
+        if self.left % STEPS:
+            self.call = f"toolu_{_random.getrandbits(96):024x}"
+        now = at + 1_000_000
+        start = InterceptionStart(
             interception_id=key,
-            created_at=now,
-            id=ids.new(now),
-            content=_text(50),
-            metadata={"source": "thinking"},
+            started_at=at,
+            initiator_id=self.user,
+            provider=provider,
+            provider_name=provider,
+            route=route,
+            model=model,
+            client=client,
+            client_session_id=self.session,
+            correlating_tool_call_id=call,
+            credential_kind="byok",
+            credential_hint="sk-...abcd",
+            metadata={"request_user_agent": f"{client}/2.1.4 (external, cli)"},
         )
+        child: dict[str, Any] = {"interception_id": key, "created_at": now}
+        found: list[Record] = [start]
+        if call is not None:
+            text = _text(60)
+            found.append(
+                ToolResult(
+                    id=ids.new(at), tool_call_id=call, is_error=False, size=len(text), content=text,
+                    **child,
+                )
+            )  # fmt: skip
+        if first:
+            found.append(PromptUsage(id=ids.new(now), msg_id="msg_01", prompt=_text(40), **child))
+        if self.call is not None:
+            command = f'{{"command":"{_text(10)}"}}'
+            found.append(
+                ToolUsage(
+                    id=ids.new(now), msg_id="msg_01", tool_call_id=self.call, tool="Bash",
+                    input=command, **child,
+                )
+            )  # fmt: skip
+        if _random.random() < 0.3:
+            source = {"source": "thinking"}
+            found.append(ModelThought(id=ids.new(now), content=_text(50), metadata=source, **child))
+        return [*found, *_ending(key, now, ids)]
+
+
+def _ending(key: str, now: int, ids: IdSource) -> list[Record]:
     tokens: dict[str, Any] = {
         "input_tokens": _random.randrange(3_000),
         "output_tokens": _random.randrange(1_500),
         "cache_read_input_tokens": _random.randrange(90_000),
         "cache_write_input_tokens": _random.randrange(4_000),
     }
-    yield TokenUsage(
-        interception_id=key, created_at=now, id=ids.new(now), msg_id="msg_01", **tokens
-    )
-    yield InterceptionEnd(
+    cost = _random.randrange(200_000)
+    usage = TokenUsage(
+        interception_id=key, created_at=now, id=ids.new(now), msg_id="msg_01", cost_micros=cost,
+        cost_basis=CostBasis.WIRE, price_source="genai-prices", **tokens,
+    )  # fmt: skip
+    end = InterceptionEnd(
         interception_id=key,
         ended_at=now,
         status=_random.choice(_STATUSES),
@@ -130,29 +151,27 @@ def _interception(at: int, ids: IdSource) -> Iterator[Record]:
         time_to_first_byte_ms=300,
         streaming=True,
         reasoning_tokens=100,
+        cost_micros=cost,
+        context_window=200_000,
         **tokens,
     )
+    return [usage, end]
 
 
-def _insert(connection: sqlite3.Connection, records: Iterator[Record], seq: int) -> int:
-    """Write records of whole interceptions with seqs from `seq` on; returns the next one."""
-    tables: dict[str, list[rows.Row]] = {}
-    ends: list[rows.Row] = []
-    parent = 0
-    for record in records:
-        if isinstance(record, InterceptionStart):
-            parent = seq
-            tables.setdefault("interceptions", []).append(rows.start_row(seq, record))
-        elif isinstance(record, InterceptionEnd):
-            ends.append(rows.end_row(parent, seq, record))
-        else:
-            table, row = rows.CHILD_ROWS[type(record)]
-            tables.setdefault(table, []).append(row(seq, parent, record))
-        seq += 1
-    for table, values in tables.items():
-        rows.insert(connection, table, values)
-    rows.close(connection, ends)
-    return seq
+def _interceptions(count: int, end: int, ids: IdSource) -> Iterator[list[Record]]:
+    """`count` interceptions, evenly over the days before `end` (microseconds)."""
+    step = DAYS * 86_400_000_000 // count
+    agents = [_Agent(number) for number in range(SIDE_BY_SIDE)]
+    # Begun at different steps, so that not all sessions end together.
+    for agent in agents:
+        agent.left = _random.randrange(1, PROMPTS + 1) * STEPS
+    made = SIDE_BY_SIDE
+    for number in range(count):
+        place = _random.randrange(SIDE_BY_SIDE)
+        yield agents[place].step(end - (count - number) * step, ids)
+        if agents[place].left == 0:
+            agents[place] = _Agent(made)
+            made += 1
 
 
 def build(path: Path, count: int) -> None:
@@ -164,23 +183,27 @@ def build(path: Path, count: int) -> None:
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -200000")
     migrate(connection)
-    end = time.time_ns() // 1000
-    step = DAYS * 86_400_000_000 // count
-    ids = IdSource()
-    seq = 1
-    for first in range(0, count, TRANSACTION):
-        numbers = range(first, min(count, first + TRANSACTION))
-        records = (r for n in numbers for r in _interception(end - (count - n) * step, ids))
-        connection.execute("BEGIN")
-        seq = _insert(connection, records, seq)
-        connection.execute("COMMIT")
-    connection.execute("INSERT INTO meta VALUES ('next_seq', ?)", (seq,))
+    transaction = Transaction(connection)
+    began = time.monotonic()
+    batch: list[Record] = []
+    for number, records in enumerate(_interceptions(count, time.time_ns() // 1000, IdSource()), 1):
+        batch += records
+        if number % TRANSACTION == 0 or number == count:
+            transaction.write(batch)
+            batch = []
+    print(f"{count} written at {(time.monotonic() - began) / count * 1e6:.1f} us each")
+    began = time.monotonic()
+    while roll_up(connection, 100_000):
+        pass
+    print(f"rolled up at {(time.monotonic() - began) / count * 1e6:.1f} us each")
     began = time.monotonic()
     indexed = 0
     while found := index_batch(connection, 5_000):
         indexed += found
     taken = time.monotonic() - began
-    print(f"{seq - 1} records, {indexed} indexed at {taken / max(indexed, 1) * 1e6:.1f} us each")
+    print(
+        f"{transaction.records_written} records, {indexed} indexed at {taken / max(indexed, 1) * 1e6:.1f} us each"
+    )
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 

@@ -25,6 +25,7 @@ LAYERS: list[list[str]] = [
     ["aigw.reload", "aigw.signals"],
     ["aigw.gateway", "aigw.api"],
     ["aigw.recorder", "aigw.providers", "aigw.clients"],
+    ["aigw.pricing"],
     ["aigw.store", "aigw.telemetry", "aigw.wire"],
     ["aigw.records"],
     ["aigw.settings", "aigw.provider_config", "aigw.options_doc"],

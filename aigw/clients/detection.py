@@ -41,10 +41,17 @@ BODY_CACHE_KEY: Final = "body: prompt_cache_key"
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The program that sent a request. `session_id` is None where it does not tell."""
+    """The program that sent a request, and what it tells of its sessions; None where it does not.
+
+    `agent_id` and `parent_agent_id` name the (sub-)agent that asks and the one that started it,
+    `parent_session_id` the session that started this one. See `records.InterceptionStart`.
+    """
 
     name: str
     session_id: str | None
+    agent_id: str | None = None
+    parent_agent_id: str | None = None
+    parent_session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

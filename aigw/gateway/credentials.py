@@ -45,6 +45,26 @@ def recorded(
 NONE = Credential("", "")
 
 
+def plan_of(provider: Provider, headers: Mapping[str, str], *, central: bool) -> str | None:
+    """The subscription that covers a request; None where each token is paid for.
+
+    A login of Claude's plans is an OAuth token (`sk-ant-oat...`), one of ChatGPT's a JSON Web Token;
+    Copilot has nothing but plans.
+    """
+    if provider.type.name == "copilot":
+        return "copilot"
+    if provider.type.name == "chatgpt":
+        return "chatgpt"
+    if central or provider.type.family not in _PLANS:
+        return None
+    plan, beginning = _PLANS[provider.type.family]
+    return plan if own_credential(provider, headers).startswith(beginning) else None
+
+
+_PLANS = {"anthropic": ("claude", "sk-ant-oat"), "openai": ("chatgpt", "eyJ")}
+"""By the API's family: the plan, and how the tokens of its logins begin."""
+
+
 def remove_credentials(provider: Provider, headers: CIMultiDict[str]) -> None:
     """Take out every header a client may have put a credential in, before a central one goes in.
 

@@ -13,7 +13,7 @@ from aigw.gateway.admitted import Admitted
 from aigw.gateway.asking import Asking
 from aigw.gateway.body import BodyTooLargeError, read_aside, read_body, readable_copy
 from aigw.gateway.breaker import Breakers, Rejection, rejection_response
-from aigw.gateway.credentials import recorded
+from aigw.gateway.credentials import plan_of, recorded
 from aigw.gateway.dispatch import Dispatch
 from aigw.gateway.dump import Dumper
 from aigw.gateway.errors import error_response, refused
@@ -166,6 +166,10 @@ class Relay:
             credential_hint=credential.hint,
             requested_model=facts.model[:MODEL_CHARACTERS] if model != facts.model else None,
             model_rule=prepared.rule if prepared is not None else None,
+            plan=plan_of(provider, admitted.headers, central=admitted.central),
+            agent_id=client.agent_id,
+            parent_agent_id=client.parent_agent_id,
+            parent_session_id=client.parent_session_id,
             metadata={"request_user_agent": _clean(agent)} if agent else {},
         )
         return await self._recorder.start(

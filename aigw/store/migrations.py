@@ -277,34 +277,11 @@ INSERT INTO usage_quarters
     count(*) FILTER (WHERE status = 'aborted'), sum(cost_micros), sum(unpriced), sum(estimated)
   FROM interceptions WHERE end_seq IS NOT NULL
   GROUP BY 1, 2, 3, 4, 5, 6, 7;
-
-CREATE TRIGGER interception_ended AFTER UPDATE OF end_seq ON interceptions
-WHEN old.end_seq IS NULL AND new.end_seq IS NOT NULL
-BEGIN
-  UPDATE sessions SET last_active_at = new.ended_at
-    WHERE seq = new.session_seq AND last_active_at < new.ended_at;
-  INSERT INTO usage_quarters VALUES (
-    new.started_at / 900000000, new.provider_name, new.model, new.client, new.initiator_id,
-    ifnull(new.api_key_id, ''), ifnull(new.plan, ''), 1, new.input_tokens,
-    new.cache_read_input_tokens, new.cache_write_input_tokens, new.output_tokens,
-    new.reasoning_tokens, new.status = 'failed', new.status = 'aborted', new.cost_micros,
-    new.unpriced, new.estimated
-  ) ON CONFLICT DO UPDATE SET
-    requests = requests + 1,
-    input_tokens = input_tokens + excluded.input_tokens,
-    cache_read_input_tokens = cache_read_input_tokens + excluded.cache_read_input_tokens,
-    cache_write_input_tokens = cache_write_input_tokens + excluded.cache_write_input_tokens,
-    output_tokens = output_tokens + excluded.output_tokens,
-    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
-    errors = errors + excluded.errors,
-    aborted = aborted + excluded.aborted,
-    cost_micros = cost_micros + excluded.cost_micros,
-    unpriced = unpriced + excluded.unpriced,
-    estimated = estimated + excluded.estimated;
-END;
+INSERT INTO meta (key, value)
+  SELECT 'rolled_seq', max(ifnull(max(seq), 0), ifnull(max(end_seq), 0)) FROM interceptions;
 
 CREATE TRIGGER interception_deleted AFTER DELETE ON interceptions
-WHEN old.end_seq IS NOT NULL
+WHEN old.end_seq <= (SELECT value FROM meta WHERE key = 'rolled_seq')
 BEGIN
   UPDATE usage_quarters SET
     requests = requests - 1,

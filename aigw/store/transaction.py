@@ -12,7 +12,6 @@ from aigw.records import (
     InterceptionStart,
     Record,
     Status,
-    ToolUsage,
 )
 from aigw.store import rows
 from aigw.store.linking import Linker
@@ -47,11 +46,9 @@ class Transaction:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            tables, ends, calls = self._rows(records, opened)
+            tables, ends = self._rows(records, opened)
             for table, values in tables.items():
                 rows.insert(connection, table, values)
-            if calls:
-                self._linker.adopt(calls)
             if ends:
                 rows.close(connection, ends)
             connection.execute("COMMIT")
@@ -68,18 +65,19 @@ class Transaction:
 
     def _rows(
         self, records: Sequence[Record], opened: dict[str, int]
-    ) -> tuple[dict[str, list[rows.Row]], list[rows.Row], list[tuple[int, ToolUsage]]]:
+    ) -> tuple[dict[str, list[rows.Row]], list[rows.Row]]:
         # Parents first: a child's row refers to its interception's.
         tables: dict[str, list[rows.Row]] = {"interceptions": []}
         ends: list[rows.Row] = []
-        calls: list[tuple[int, ToolUsage]] = []
         seq = self._next
         for record in records:
             kind = type(record)
             if kind is InterceptionStart:
                 assert isinstance(record, InterceptionStart)
                 opened[record.interception_id] = seq
-                tables["interceptions"].append(rows.start_row(seq, record, self._linker.place(seq, record)))
+                tables["interceptions"].append(
+                    rows.start_row(seq, record, self._linker.place(seq, record))
+                )
             else:
                 parent = opened.get(record.interception_id) or self._open.get(
                     record.interception_id
@@ -91,14 +89,11 @@ class Transaction:
                     assert isinstance(record, InterceptionEnd)
                     ends.append(rows.end_row(parent, seq, record))
                 else:
-                    if kind is ToolUsage:
-                        assert isinstance(record, ToolUsage)
-                        calls.append((parent, record))
                     table, row = rows.CHILD_ROWS[kind]
                     tables.setdefault(table, []).append(row(seq, parent, record))
             seq += 1
         self._next = seq
-        return tables, ends, calls
+        return tables, ends
 
     def end_orphans(self, now: int) -> list[Record]:
         """End what an earlier daemon left open when it was killed; returns the ends.

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from aigw.errors import StoreError
 from aigw.records import InterceptionStart, Record
 from aigw.store.checkpoint import Checkpointer
+from aigw.store.rollup import roll_up
 from aigw.store.search import index_batch
 from aigw.store.transaction import Transaction
 
@@ -34,8 +35,8 @@ INDEX_BATCH = 256
 """Records indexed for full-text search in one go: a few milliseconds in which commits wait."""
 
 UPKEEP_SECONDS = 0.5
-"""How long new records may wait for the full-text index, and the log for a checkpoint. Bigger
-batches are cheaper; searches cover the rest by themselves."""
+"""How long new records may wait for the full-text index and the sums, and the log for a checkpoint.
+Bigger batches are cheaper; readers cover the rest by themselves."""
 
 _Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 Future: TypeAlias = asyncio.Future[Any]
@@ -272,6 +273,7 @@ class WritingThread:
                 if self._carried:
                     self._retry_carried()
                 more = index_batch(self._connection, INDEX_BATCH) >= INDEX_BATCH
+                more = roll_up(self._connection) or more
             checkpointer.run(self._connection, self._turn)
         except sqlite3.Error as error:
             self._rollback()

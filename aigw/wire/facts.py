@@ -31,6 +31,7 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     `session_key` is the session id found in the body (Claude Code's `metadata.user_id`, Codex'
     `client_metadata.session_id`), None where there is none.
     `lacks_usage` is true for a streaming chat completion whose client did not ask for usage.
+    `max_output_tokens` is the longest answer the client asks for, None where it sets no bound.
     """
 
     model: str = ""
@@ -41,10 +42,16 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     session_key: str | None = None
     prompt_cache_key: str | None = None
     lacks_usage: bool = False
+    max_output_tokens: int | None = None
 
 
 class UsageFact(msgspec.Struct, frozen=True, gc=False):
-    """Final token counts of one response. `extra`: further kinds, under the reference's names."""
+    """Final token counts of one response. `extra`: further kinds, under the reference's names.
+
+    `service_tier` is the class of service the provider says it answered with (`batch`, `priority`,
+    `flex`), empty for the standard one or where it does not say. `is_estimate` marks the floor of an
+    answer that broke off before the provider had counted.
+    """
 
     input_tokens: int
     output_tokens: int
@@ -52,6 +59,8 @@ class UsageFact(msgspec.Struct, frozen=True, gc=False):
     cache_write_input_tokens: int = 0
     reasoning_tokens: int = 0
     extra: dict[str, int] = {}
+    service_tier: str = ""
+    is_estimate: bool = False
 
 
 class ToolCallFact(msgspec.Struct, frozen=True, gc=False):
