@@ -183,7 +183,20 @@ def schema() -> Iterator[sqlite3.Connection]:
 
 
 @pytest.mark.parametrize(
-    "table", ["meta", "interceptions", "gateway_keys", *CHILD_TABLES, "search"]
+    "table",
+    [
+        "meta",
+        "interceptions",
+        "sessions",
+        "usage_quarters",
+        "gateway_keys",
+        "model_prices",
+        "budgets",
+        "budget_notices",
+        "group_members",
+        *CHILD_TABLES,
+        "search",
+    ],
 )
 def test_the_columns_are_those_of_the_schema(table: str, schema: sqlite3.Connection) -> None:
     columns = [row[1] for row in schema.execute(f"PRAGMA table_info({table})")]

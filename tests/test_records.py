@@ -37,7 +37,8 @@ FIELDS: dict[type[msgspec.Struct], list[str]] = {
     InterceptionStart: [
         "interception_id", "started_at", "initiator_id", "provider", "provider_name", "route",
         "model", "client", "api_key_id", "client_session_id", "correlating_tool_call_id",
-        "credential_kind", "credential_hint", "requested_model", "model_rule", "metadata",
+        "credential_kind", "credential_hint", "requested_model", "model_rule", "plan",
+        "agent_id", "parent_agent_id", "parent_session_id", "metadata",
     ],
     InterceptionEnd: [
         "interception_id", "ended_at", "status", "status_code", "error_type", "error_message",
@@ -45,7 +46,8 @@ FIELDS: dict[type[msgspec.Struct], list[str]] = {
     ],
     TokenUsage: [
         "interception_id", "created_at", "msg_id", "input_tokens", "output_tokens",
-        "cache_read_input_tokens", "cache_write_input_tokens", "metadata",
+        "cache_read_input_tokens", "cache_write_input_tokens", "cost_micros", "cost_basis",
+        "price_source", "metadata",
     ],
     PromptUsage: ["interception_id", "created_at", "msg_id", "prompt", "metadata"],
     ToolUsage: [

@@ -21,7 +21,7 @@ JsonObject = dict[str, Any]
 _START = (
     "started_at initiator_id provider provider_name route model client api_key_id "
     "client_session_id correlating_tool_call_id credential_kind credential_hint "
-    "requested_model model_rule metadata"
+    "requested_model model_rule plan agent_id parent_agent_id parent_session_id metadata"
 )
 _END = (
     "ended_at status status_code error_type error_message duration_ms "
@@ -32,7 +32,7 @@ _CHILDREN = {
         "token_usage",
         (
             "created_at msg_id input_tokens output_tokens cache_read_input_tokens "
-            "cache_write_input_tokens metadata"
+            "cache_write_input_tokens cost_micros cost_basis price_source metadata"
         ),
     ),
     "user_prompts": ("prompt_usage", "created_at msg_id prompt metadata"),
