@@ -8,6 +8,8 @@ The rules, on which the order of arrival has no bearing:
 - A *thread* is an interception without a parent (the human's prompt) and all its descendants.
 - A *session* is named by the client; where it names none, each thread is a session of its own,
   with the id of the interception that begins it. One name of two initiators is two sessions.
+- The session that started another is the one that its interceptions name as such; of several names
+  (no client is known to send them) the first by the alphabet.
 
 An interception is nearly always written after the call that it answers, and is then in its place
 from the start (`place`). Where the call comes later, what stands on it is moved by the upkeep
@@ -18,25 +20,44 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from aigw.records import InterceptionStart
-from aigw.store.rows import Place
+from aigw.store.rows import Place, Row, execute_with_rows
+
+Starts: TypeAlias = Sequence[tuple[int, InterceptionStart]]
+"""Interceptions with the `seq` that they are about to be written as."""
 
 SAME_CALL_ID = 50
 """How many uses of one call id are looked at, the latest first. Ids are unique with all providers;
 servers that number calls anew in each answer must not make each write slower than the one before."""
 
-_PARENT = f"""
-SELECT a.seq, a.thread_seq, a.session_seq
-FROM (SELECT interception_seq FROM tool_usages WHERE tool_call_id = ?1 AND tool_call_id != ''
-      ORDER BY seq DESC LIMIT {SAME_CALL_ID}) AS t
-CROSS JOIN interceptions AS a ON a.seq = t.interception_seq
-WHERE a.initiator_id = ?2 AND a.client = ?3 AND a.client_session_id IS ?4
-  AND (a.started_at, a.id) < (?5, ?6)
-ORDER BY a.started_at DESC, a.id DESC LIMIT 1
+
+# What an interception about to be written hangs below: (seq, call, initiator, client, session, time, id).
+_PARENTS = f"""
+SELECT b.column1, p.seq, p.thread_seq, p.session_seq
+FROM (VALUES {{rows}}) AS b
+CROSS JOIN interceptions AS p ON p.seq = (
+  SELECT a.seq
+  FROM (SELECT interception_seq FROM tool_usages
+        WHERE tool_call_id = b.column2 AND tool_call_id != ''
+        ORDER BY seq DESC LIMIT {SAME_CALL_ID}) AS t
+  CROSS JOIN interceptions AS a ON a.seq = t.interception_seq
+  WHERE a.initiator_id = b.column3 AND a.client = b.column4 AND a.client_session_id IS b.column5
+    AND (a.started_at, a.id) < (b.column6, b.column7)
+  ORDER BY a.started_at DESC, a.id DESC LIMIT 1)
 """  # noqa: S608 (our own number)
+
+_KNOWN_SESSIONS = (
+    "SELECT s.id, s.initiator_id, s.seq FROM (VALUES {rows}) AS v"
+    " CROSS JOIN sessions AS s ON s.id = v.column1 AND s.initiator_id = v.column2"
+)
+
+_NEW_SESSIONS = (
+    "INSERT INTO sessions (seq, id, initiator_id, started_at, last_active_at) VALUES {rows}"
+    " ON CONFLICT (id, initiator_id) DO NOTHING"
+)
 
 # Rows that stand on a call which came after them: nearly always none.
 _AWAITED = f"""
@@ -68,12 +89,25 @@ SELECT seq FROM tree
 """
 
 
-class _Standing(NamedTuple):
-    """Where a row of `interceptions` stands now."""
+# What a session is by all that is in it.
+_WORK_OUT_SESSION = """
+UPDATE sessions SET (started_at, last_active_at, parent_id) = (
+  SELECT min(i.started_at), max(max(i.started_at, ifnull(i.ended_at, 0))),
+    min(nullif(i.parent_session_id, sessions.id))
+  FROM interceptions AS i WHERE i.session_seq = sessions.seq
+) WHERE seq IN (?, ?)
+"""
 
+_SessionKey: TypeAlias = tuple[str, str]
+"""A session's id and its initiator."""
+
+
+class _Parent(NamedTuple):
+    """A row of `interceptions` that another hangs below, and where it stands."""
+
+    seq: int
     thread_seq: int
     session_seq: int
-    client_session_id: str | None
 
 
 class Linker:
@@ -82,15 +116,25 @@ class Linker:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def place(self, seq: int, start: InterceptionStart) -> Place:
-        """Where an interception that is about to be written as `seq` stands."""
-        parent = self._parent(start)
-        if parent is not None and start.client_session_id is None:
-            return Place(session_seq=parent[2], thread_seq=parent[1], parent_seq=parent[0])
-        session = self._session(start)
-        if parent is None:
-            return Place(session, seq)
-        return Place(session, parent[1], parent[0])
+    def place(self, starts: Starts) -> list[Place]:
+        """Where interceptions that are about to be written stand, in their order.
+
+        Sessions are made for those that begin one, with the `seq` of the interception.
+        """
+        parents = self._parents(starts)
+        sessions = self._sessions([s for s in starts if s[0] not in parents])
+        places: list[Place] = []
+        for seq, start in starts:
+            parent = parents.get(seq)
+            if parent is None:
+                place = Place(sessions[_session_key(start)], seq)
+            else:
+                # It is of the parent's session also where the client names that one.
+                place = Place(parent.session_seq, parent.thread_seq, parent.seq)
+            if start.parent_session_id is not None:
+                self._name_parent(place.session_seq, start.parent_session_id)
+            places.append(place)
+        return places
 
     def adopt(self, after: int, until: int) -> None:
         """Put what stands on the tool calls of these seqs in its place."""
@@ -99,85 +143,80 @@ class Linker:
         for maker, child in rows:
             self._move(child, maker)
 
-    def _parent(self, start: InterceptionStart) -> tuple[int, int, int] | None:
-        if start.correlating_tool_call_id is None:
-            return None
-        found: tuple[int, int, int] | None = self._connection.execute(
-            _PARENT,
+    def _parents(self, starts: Starts) -> dict[int, _Parent]:
+        """Those of the interceptions that have one, by `seq`."""
+        wanted = [
             (
+                seq,
                 start.correlating_tool_call_id,
                 start.initiator_id,
                 start.client,
                 start.client_session_id,
                 start.started_at,
                 start.interception_id,
-            ),
-        ).fetchone()
-        return found
+            )
+            for seq, start in starts
+            if start.correlating_tool_call_id is not None
+        ]
+        found = execute_with_rows(self._connection, _PARENTS, wanted)
+        return {row[0]: _Parent(*row[1:]) for row in found}
 
-    def _session(self, start: InterceptionStart) -> int:
-        """The session of the client's name, or a new one for a new thread."""
-        name = start.client_session_id
-        if name is not None:
-            row = self._connection.execute(
-                "SELECT seq, parent_id FROM sessions WHERE id = ? AND initiator_id = ?",
-                (name, start.initiator_id),
-            ).fetchone()
-            if row is not None:
-                if row[1] is None and start.parent_session_id is not None:
-                    self._connection.execute(
-                        "UPDATE sessions SET parent_id = ? WHERE seq = ?",
-                        (start.parent_session_id, row[0]),
-                    )
-                found: int = row[0]
-                return found
-        made = self._connection.execute(
-            "INSERT INTO sessions (id, initiator_id, parent_id, started_at, last_active_at)"
-            " VALUES (?1, ?2, ?3, ?4, ?4)",
-            (
-                name or start.interception_id,
-                start.initiator_id,
-                start.parent_session_id,
-                start.started_at,
-            ),
-        ).lastrowid
-        assert made is not None
-        return made
+    def _sessions(self, roots: Starts) -> dict[_SessionKey, int]:
+        """The sessions of interceptions without a parent; those not there yet are made."""
+        named = {_session_key(start) for _, start in roots if start.client_session_id is not None}
+        sessions = self._known(named)
+        made: dict[_SessionKey, Row] = {}
+        for seq, start in roots:
+            key = _session_key(start)
+            if key not in sessions:
+                sessions[key] = seq
+                made[key] = (seq, *key, start.started_at, start.started_at)
+        changed = self._connection.total_changes
+        execute_with_rows(self._connection, _NEW_SESSIONS, list(made.values()))
+        if self._connection.total_changes - changed < len(made):
+            # A client has named its session like another one's first interception.
+            sessions |= self._known(made)
+        return sessions
 
-    def _standing(self, seq: int) -> _Standing:
+    def _known(self, keys: Collection[_SessionKey]) -> dict[_SessionKey, int]:
+        found = execute_with_rows(self._connection, _KNOWN_SESSIONS, list(keys))
+        return {(row[0], row[1]): row[2] for row in found}
+
+    def _name_parent(self, session_seq: int, parent_id: str) -> None:
+        """Note which session started this one. Of several names the first by the alphabet stays."""
+        self._connection.execute(
+            "UPDATE sessions SET parent_id = ?1"
+            " WHERE seq = ?2 AND id != ?1 AND (parent_id IS NULL OR parent_id > ?1)",
+            (parent_id, session_seq),
+        )
+
+    def _standing(self, seq: int) -> _Parent:
         row = self._connection.execute(
-            "SELECT thread_seq, session_seq, client_session_id FROM interceptions WHERE seq = ?",
-            (seq,),
+            "SELECT seq, thread_seq, session_seq FROM interceptions WHERE seq = ?", (seq,)
         ).fetchone()
-        return _Standing(*row)
+        return _Parent(*row)
 
     def _move(self, seq: int, parent: int) -> None:
         """Hang an interception and its descendants below a parent."""
         old, new = self._standing(seq), self._standing(parent)
         moved = [row[0] for row in self._connection.execute(_SUBTREE, (seq,))]
-        chosen = json.dumps(moved)
         self._connection.execute(
             "UPDATE interceptions SET parent_seq = ? WHERE seq = ?", (parent, seq)
         )
         self._connection.execute(
             "UPDATE interceptions SET thread_seq = ?, session_seq = ?"
             " WHERE seq IN (SELECT value FROM json_each(?))",
-            (new.thread_seq, new.session_seq, chosen),
+            (new.thread_seq, new.session_seq, json.dumps(moved)),
         )
         if old.session_seq != new.session_seq:
-            note_activity(self._connection, [new.session_seq])
             remove_empty(self._connection, [old.session_seq])
+            self._connection.execute(_WORK_OUT_SESSION, (old.session_seq, new.session_seq))
 
 
-def note_activity(connection: sqlite3.Connection, sessions: Iterable[int]) -> None:
-    """Work out anew when the sessions began and were last active."""
-    connection.execute(
-        "UPDATE sessions SET (started_at, last_active_at) ="
-        " (SELECT min(i.started_at), max(max(i.started_at, ifnull(i.ended_at, 0)))"
-        " FROM interceptions AS i WHERE i.session_seq = sessions.seq)"
-        " WHERE seq IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(sessions)),),
-    )
+def _session_key(start: InterceptionStart) -> _SessionKey:
+    """The session of an interception without a parent."""
+    name = start.client_session_id
+    return start.interception_id if name is None else name, start.initiator_id
 
 
 def remove_empty(connection: sqlite3.Connection, sessions: Iterable[int]) -> None:

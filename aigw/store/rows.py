@@ -151,38 +151,42 @@ CHILD_ROWS: dict[type[Record], tuple[str, Callable[[int, int, Any], Row]]] = {
 """Table and row of each record that belongs to an interception: called with (seq, parent, record)."""
 
 
-@cache
-def _insert(table: str, count: int) -> str:
-    columns = COLUMNS[table]
-    row = "(" + ",".join("?" * (columns.count(",") + 1)) + ")"
-    return f"INSERT INTO {table} ({columns}) VALUES " + ",".join([row] * count)  # noqa: S608
+_INSERT = {
+    table: f"INSERT INTO {table} ({columns}) VALUES {{rows}}"  # noqa: S608
+    for table, columns in COLUMNS.items()
+}
 
-
-@cache
-def _close(count: int) -> str:
-    width = len(_END_COLUMNS) + 1
-    row = "(" + ",".join("?" * width) + ")"
-    values = ",".join([row] * count)
-    # VALUES as a table names its columns column1, column2, ...
-    assignments = ", ".join(f"{c} = v.column{i}" for i, c in enumerate(_END_COLUMNS, start=2))
-    return (
-        f"UPDATE interceptions SET {assignments} FROM (VALUES {values}) AS v WHERE seq = v.column1"  # noqa: S608
-    )
+# VALUES as a table names its columns column1, column2, ...
+_CLOSE = (
+    "UPDATE interceptions SET "  # noqa: S608
+    + ", ".join(f"{c} = v.column{i}" for i, c in enumerate(_END_COLUMNS, start=2))
+    + " FROM (VALUES {rows}) AS v WHERE seq = v.column1"
+)
 
 
 def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
     """Write rows of one table."""
-    _write(connection, rows, lambda count: _insert(table, count))
+    execute_with_rows(connection, _INSERT[table], rows)
 
 
 def close(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Write the ends of interceptions: rows of `end_row`."""
-    _write(connection, rows, _close)
+    execute_with_rows(connection, _CLOSE, rows)
 
 
-def _write(
-    connection: sqlite3.Connection, rows: Sequence[Row], statement: Callable[[int], str]
-) -> None:
+def execute_with_rows(
+    connection: sqlite3.Connection, statement: str, rows: Sequence[Row]
+) -> list[Row]:
+    """Run a statement that has `{rows}` after its VALUES, for so many at once; returns what it finds."""
+    found: list[Row] = []
     for first in range(0, len(rows), ROWS_PER_STATEMENT):
         part = rows[first : first + ROWS_PER_STATEMENT]
-        connection.execute(statement(len(part)), [value for row in part for value in row])
+        text = _with_rows(statement, len(part), len(part[0]))
+        found += connection.execute(text, [value for row in part for value in row])
+    return found
+
+
+@cache
+def _with_rows(statement: str, count: int, width: int) -> str:
+    row = "(" + ",".join("?" * width) + ")"
+    return statement.replace("{rows}", ",".join([row] * count))

@@ -68,6 +68,7 @@ class Transaction:
     ) -> tuple[dict[str, list[rows.Row]], list[rows.Row]]:
         # Parents first: a child's row refers to its interception's.
         tables: dict[str, list[rows.Row]] = {"interceptions": []}
+        starts: list[tuple[int, InterceptionStart]] = []
         ends: list[rows.Row] = []
         seq = self._next
         for record in records:
@@ -75,9 +76,7 @@ class Transaction:
             if kind is InterceptionStart:
                 assert isinstance(record, InterceptionStart)
                 opened[record.interception_id] = seq
-                tables["interceptions"].append(
-                    rows.start_row(seq, record, self._linker.place(seq, record))
-                )
+                starts.append((seq, record))
             else:
                 parent = opened.get(record.interception_id) or self._open.get(
                     record.interception_id
@@ -92,6 +91,10 @@ class Transaction:
                     table, row = rows.CHILD_ROWS[kind]
                     tables.setdefault(table, []).append(row(seq, parent, record))
             seq += 1
+        tables["interceptions"] = [
+            rows.start_row(*start, place)
+            for start, place in zip(starts, self._linker.place(starts), strict=True)
+        ]
         self._next = seq
         return tables, ends
 
