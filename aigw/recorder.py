@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -302,9 +302,6 @@ class Interception:
             pricing = self._recorder.pricing
             cost = UNPRICED if pricing is None else pricing.cost(self._start, fact)
             basis = self._count(fact, cost)
-            metadata: dict[str, Any] = dict(fact.extra)
-            if fact.service_tier:
-                metadata["service_tier"] = fact.service_tier
             return TokenUsage(
                 interception_id=self.id,
                 created_at=now,
@@ -317,7 +314,7 @@ class Interception:
                 cost_micros=cost.micros,
                 cost_basis=basis,
                 price_source=cost.source,
-                metadata=metadata,
+                metadata=fact.metadata(),
             )
         if isinstance(fact, ToolCallFact):
             return ToolUsage(

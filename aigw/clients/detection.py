@@ -43,8 +43,10 @@ BODY_CACHE_KEY: Final = "body: prompt_cache_key"
 class Client:
     """The program that sent a request, and what it tells of its sessions; None where it does not.
 
-    `agent_id` and `parent_agent_id` name the (sub-)agent that asks and the one that started it,
-    `parent_session_id` the session that started this one. See `records.InterceptionStart`.
+    `agent_id` and `parent_agent_id` name the sub-agent that asks and the one that started it, both
+    None where that is the session's main agent. `parent_session_id` is the session that started
+    this one: a client gives its sub-agents either ids or sessions of their own. See
+    `records.InterceptionStart`.
     """
 
     name: str
@@ -61,27 +63,61 @@ class Rule:
     `agent` is one of several beginnings of the lower-cased User-Agent. `headers` are names with
     the exact value wanted, or None for any value but blanks. `session` lists where the session id
     is looked for, in order: header names, BODY_SESSION or BODY_CACHE_KEY.
+
+    `sub_agent` names the headers with the id of a sub-agent and of its parent. The latter may be
+    empty. An id that is the session's own is that of the main agent. With `named_by_parent` the
+    first header is sent by all agents, and tells of a sub-agent only beside the second.
+    `parent_session` is the header with the session that started this one, read where there is no
+    sub-agent.
     """
 
     name: str
     agent: tuple[str, ...] = ()
     headers: tuple[tuple[str, str | None], ...] = ()
     session: tuple[str, ...] = ()
+    sub_agent: tuple[str, str] | None = None
+    named_by_parent: bool = False
+    parent_session: str = ""
 
 
 COPILOT_CLI: Final = "GitHub Copilot (CLI)"
 _CLAUDE_SESSION = ("x-claude-code-session-id", BODY_SESSION)
 # Codex renamed its header in 2026 from `session_id`; both spellings are in use.
 _CODEX_SESSION = ("session-id", "session_id", BODY_SESSION, BODY_CACHE_KEY)
+_CLAUDE_SUB_AGENT = ("x-claude-code-agent-id", "x-claude-code-parent-agent-id")
+# A thread of Codex' is an agent, and the main one has the session's id. Before it named the thread
+# in a header of its own, each had a session of its own.
+_CODEX_SUB_AGENT = ("thread-id", "x-codex-parent-thread-id")
+_CODEX_PARENT = "x-codex-parent-thread-id"
+# Copilot sends a task's id with every request.
+_COPILOT_SUB_AGENT = ("x-agent-task-id", "x-parent-agent-id")
 _OPENCODE_SESSION = ("x-session-id", "x-session-affinity", "x-opencode-session", BODY_CACHE_KEY)
 
 RULES: tuple[Rule, ...] = (
     Rule("Mux", agent=("mux/",), session=("x-mux-workspace-id",)),
-    Rule("Claude Code", agent=("claude",), session=_CLAUDE_SESSION),
-    Rule("Codex", agent=("codex",), session=_CODEX_SESSION),
+    Rule("Claude Code", agent=("claude",), session=_CLAUDE_SESSION, sub_agent=_CLAUDE_SUB_AGENT),
+    Rule(
+        "Codex",
+        agent=("codex",),
+        session=_CODEX_SESSION,
+        sub_agent=_CODEX_SUB_AGENT,
+        parent_session=_CODEX_PARENT,
+    ),
     Rule("Zed", agent=("zed/",)),
-    Rule("GitHub Copilot (VS Code)", agent=("githubcopilotchat/",), session=("x-interaction-id",)),
-    Rule(COPILOT_CLI, agent=("copilot/",), session=("x-client-session-id",)),
+    Rule(
+        "GitHub Copilot (VS Code)",
+        agent=("githubcopilotchat/",),
+        session=("x-interaction-id",),
+        sub_agent=_COPILOT_SUB_AGENT,
+        named_by_parent=True,
+    ),
+    Rule(
+        COPILOT_CLI,
+        agent=("copilot/",),
+        session=("x-client-session-id",),
+        sub_agent=_COPILOT_SUB_AGENT,
+        named_by_parent=True,
+    ),
     Rule("Kilo Code", agent=("kilo-code/",), session=("x-kilocode-taskid",)),
     Rule("Kilo Code", headers=(("originator", "kilo-code"),), session=("x-kilocode-taskid",)),
     Rule("Roo Code", agent=("roo-code/", "roocode/")),
@@ -90,7 +126,12 @@ RULES: tuple[Rule, ...] = (
     Rule("Charm Crush", agent=("charm crush/", "charm-crush/")),
     Rule("Cursor", headers=(("x-cursor-client-version", None),)),
     # Names that newer versions of Coder's gateway added. Junie sends `Junie:SNAPSHOT`.
-    Rule("OpenCode", agent=("opencode",), session=_OPENCODE_SESSION),
+    Rule(
+        "OpenCode",
+        agent=("opencode",),
+        session=_OPENCODE_SESSION,
+        parent_session="x-parent-session-id",
+    ),
     Rule("Junie", agent=("junie",)),
     # Agents with a User-Agent of their own.
     Rule("Qwen Code", agent=("qwencode/",)),
@@ -99,12 +140,25 @@ RULES: tuple[Rule, ...] = (
     Rule("Cline", agent=("cline/",)),
     Rule("aider", agent=("aider/",)),
     # Agents behind an SDK's User-Agent, or embedded in another program, told by their headers.
-    Rule("Claude Code", headers=(("x-claude-code-session-id", None),), session=_CLAUDE_SESSION),
-    Rule("Codex", headers=(("x-codex-window-id", None),), session=_CODEX_SESSION),
+    Rule(
+        "Claude Code",
+        headers=(("x-claude-code-session-id", None),),
+        session=_CLAUDE_SESSION,
+        sub_agent=_CLAUDE_SUB_AGENT,
+    ),
+    Rule(
+        "Codex",
+        headers=(("x-codex-window-id", None),),
+        session=_CODEX_SESSION,
+        sub_agent=_CODEX_SUB_AGENT,
+        parent_session=_CODEX_PARENT,
+    ),
     Rule(
         COPILOT_CLI,
         headers=(("x-initiator", None), ("x-interaction-type", None)),
         session=("x-client-session-id",),
+        sub_agent=_COPILOT_SUB_AGENT,
+        named_by_parent=True,
     ),
     Rule("pi", headers=(("originator", "pi"),), session=("session_id", BODY_CACHE_KEY)),
     # pi's Responses requests: no other client of this SDK is known to send both headers.
@@ -170,7 +224,8 @@ def detect(
         candidates = _remember(agent)
     for rule in candidates:
         if not rule.headers or _headers_match(rule, headers):
-            return Client(rule.name, _session(rule, headers, session_key, prompt_cache_key))
+            session = _session(rule, headers, session_key, prompt_cache_key)
+            return Client(rule.name, session, *_ancestry(rule, headers, session))
     return Client(UNKNOWN, None)
 
 
@@ -216,9 +271,37 @@ def _session(
             value = prompt_cache_key
         else:
             value = headers.get(source)
-        if value:
-            value = value.strip()
-            # isprintable also turns away lone surrogates, which SQLite cannot store.
-            if value and len(value) <= SESSION_ID_LIMIT and value.isprintable():
-                return value
+        if (found := _id(value)) is not None:
+            return found
     return None
+
+
+def _ancestry(
+    rule: Rule, headers: Mapping[str, str], session: str | None
+) -> tuple[str | None, str | None, str | None]:
+    """The sub-agent that asks, the one that started it, and the session that started this one."""
+    agent = parent = None
+    if rule.sub_agent is not None:
+        agent, parent = (_other(headers.get(name), session) for name in rule.sub_agent)
+        if rule.named_by_parent and parent is None:
+            agent = None
+    if agent is not None:
+        return agent, parent, None
+    if not rule.parent_session:
+        return None, None, None
+    return None, None, _other(headers.get(rule.parent_session), session)
+
+
+def _other(value: str | None, session: str | None) -> str | None:
+    """An id that is not the session's own."""
+    found = _id(value)
+    return None if found == session else found
+
+
+def _id(value: str | None) -> str | None:
+    """An id as it is kept; None for what cannot be one."""
+    if not value:
+        return None
+    value = value.strip()
+    # isprintable also turns away lone surrogates, which SQLite cannot store.
+    return value if value and len(value) <= SESSION_ID_LIMIT and value.isprintable() else None

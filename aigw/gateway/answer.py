@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from aigw.records import Status
 from aigw.wire.apis import Api, is_event_stream, response_reader
 from aigw.wire.content_coding import decoder
-from aigw.wire.facts import Outcome, ResponseFact
+from aigw.wire.facts import Outcome, ResponseFact, UsageFact
+from aigw.wire.lenient import tier_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aigw.wire.content_coding import Decoder
 
 _log = logging.getLogger("aigw.gateway")
@@ -38,11 +43,37 @@ class Answer:
 
     Whatever goes wrong in here (a bug, a broken compression, an unknown coding) ends the reading
     and nothing else: the relay sees an answer without facts.
+
+    Args:
+        service_tier: the class of service that the answer's head states.
+        input_floor: the tokens that the request has at least; asked only of an answer that ended
+            before the provider had counted even them.
     """
 
-    __slots__ = ("_decoder", "_readable", "_reader", "_status", "_streams", "ended", "response_id")
+    __slots__ = (
+        "_decoder",
+        "_input_floor",
+        "_readable",
+        "_reader",
+        "_service_tier",
+        "_status",
+        "_streams",
+        "ended",
+        "response_id",
+    )
 
-    def __init__(self, api: Api, status: int, content_type: str, content_encoding: str) -> None:
+    def __init__(
+        self,
+        api: Api,
+        status: int,
+        content_type: str,
+        content_encoding: str,
+        *,
+        service_tier: str = "",
+        input_floor: Callable[[], int] = int,
+    ) -> None:
+        self._service_tier = tier_of(service_tier)
+        self._input_floor = input_floor
         self._reader = response_reader(api, status, content_type)
         self._status = status
         self._streams = is_event_stream(content_type)
@@ -91,7 +122,7 @@ class Answer:
         except Exception as error:  # noqa: BLE001 (a reader's bug must not cost the relay a byte)
             self._give_up(error)
             return []
-        return facts
+        return self._completed(facts) if facts else facts
 
     def finish(self) -> list[ResponseFact]:
         """The facts left at the end of the bytes, also of an answer that broke off."""
@@ -106,7 +137,18 @@ class Answer:
             self.response_id = self._reader.response_id
         except Exception as error:  # noqa: BLE001
             self._give_up(error)
-        return facts
+        return self._completed(facts)
+
+    def _completed(self, facts: list[ResponseFact]) -> list[ResponseFact]:
+        """The facts with what the answer's body does not say of its usage."""
+        return [self._priced(fact) if isinstance(fact, UsageFact) else fact for fact in facts]
+
+    def _priced(self, usage: UsageFact) -> UsageFact:
+        if self._service_tier and not usage.service_tier:
+            usage = replace(usage, service_tier=self._service_tier)
+        if usage.is_estimate and not usage.total_input_tokens:
+            usage = replace(usage, input_tokens=self._input_floor())
+        return usage
 
     def outcome(self) -> Outcome:
         """The provider's verdict, for an answer whose bytes all arrived."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from multidict import CIMultiDict
 
 from aigw.gateway.auth import CREDENTIAL_HEADERS
@@ -48,21 +50,56 @@ NONE = Credential("", "")
 def plan_of(provider: Provider, headers: Mapping[str, str], *, central: bool) -> str | None:
     """The subscription that covers a request; None where each token is paid for.
 
-    A login of Claude's plans is an OAuth token (`sk-ant-oat...`), one of ChatGPT's a JSON Web Token;
-    Copilot has nothing but plans.
+    A login of Claude's plans is an OAuth token (`sk-ant-oat...`), one of ChatGPT's a JSON Web Token
+    that names the account; Copilot has nothing but plans. The operator's keys are paid for, and so
+    are the other tokens of this form: Azure's, a company's, those of OpenAI's workloads.
+
+    Anthropic's tokens for workloads (Workload Identity Federation) look as those of its plans do,
+    and are counted as such.
     """
     if provider.type.name == "copilot":
         return "copilot"
     if provider.type.name == "chatgpt":
         return "chatgpt"
-    if central or provider.type.family not in _PLANS:
+    if central:
         return None
-    plan, beginning = _PLANS[provider.type.family]
-    return plan if own_credential(provider, headers).startswith(beginning) else None
+    if provider.type.family == "anthropic":
+        token = own_credential(provider, headers)
+        return "claude" if token.startswith(_CLAUDE_LOGIN) else None
+    if provider.type.family == "openai":
+        token = own_credential(provider, headers)
+        return "chatgpt" if _is_of_chatgpt(token) else None
+    return None
 
 
-_PLANS = {"anthropic": ("claude", "sk-ant-oat"), "openai": ("chatgpt", "eyJ")}
-"""By the API's family: the plan, and how the tokens of its logins begin."""
+_CLAUDE_LOGIN = "sk-ant-oat"
+
+_TOKEN_LIMIT = 16 * 1024
+"""Characters of a token that is looked into, on every request: more than all headers may have."""
+
+
+_JWT_PARTS = 3
+_OPENAI_CLAIM = "https://api.openai.com/auth"
+
+
+class _Claims(msgspec.Struct, gc=False):
+    openai: Any = msgspec.field(default=None, name=_OPENAI_CLAIM)
+
+
+_CLAIMS = msgspec.json.Decoder(_Claims)
+
+
+def _is_of_chatgpt(token: str) -> bool:
+    """Whether a JSON Web Token (RFC 7519) names a ChatGPT account. Nothing of it is verified."""
+    parts = token.split(".")
+    if not token.startswith("eyJ") or len(parts) != _JWT_PARTS or len(token) > _TOKEN_LIMIT:
+        return False
+    claims = parts[1]
+    try:
+        found = _CLAIMS.decode(urlsafe_b64decode(claims + "=" * (-len(claims) % 4))).openai
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and bool(found.get("chatgpt_account_id"))
 
 
 def remove_credentials(provider: Provider, headers: CIMultiDict[str]) -> None:

@@ -36,10 +36,14 @@ from aigw.records import Status
 from aigw.wire.apis import Api, is_event_stream
 from aigw.wire.eventstream import CONTENT_TYPE as FRAMES
 from aigw.wire.facts import Outcome, ResponseFact
+from aigw.wire.floor import request_tokens
 
 _log = logging.getLogger("aigw.gateway")
 
 _NO_BODY = frozenset({204, 304})
+
+_TIER = "X-Amzn-Bedrock-Service-Tier"
+"""Where InvokeModel says what Converse and the others say in the answer's body."""
 
 _GATEWAY_FAILED = Outcome(Status.FAILED, "gateway_error", "the gateway failed; see its log")
 
@@ -87,6 +91,7 @@ class Exchange:
         "_api",
         "_arrived",
         "_asking",
+        "_call",
         "_dump",
         "_edit",
         "_first_byte",
@@ -133,11 +138,13 @@ class Exchange:
         self._status: int | None = None
         self._first_byte: int | None = None
         self._answer: Answer | None = None
+        self._call: Call | None = None
         self._started = False
         self._is_failure = False
 
     async def run(self, call: Call) -> web.StreamResponse:
         """Ask the provider and relay what it says. The interception has ended when this returns."""
+        self._call = call
         response: UpstreamAnswer | None = None
         report = self._passing.abandoned
         try:
@@ -200,7 +207,14 @@ class Exchange:
             headers = self._translation.begin(upstream.status, CIMultiDict(headers))
         content_type = headers.get("Content-Type", "").strip().lower()
         encoding = headers.get("Content-Encoding", "")
-        answer = self._answer = Answer(self._api, upstream.status, content_type, encoding)
+        answer = self._answer = Answer(
+            self._api,
+            upstream.status,
+            content_type,
+            encoding,
+            service_tier=headers.get(_TIER, ""),
+            input_floor=self._input_floor,
+        )
         edit = self._edit
         changed = edit.begin(upstream.status, content_type, encoding) if edit is not None else ()
         length = None if changed else _body_length(upstream, headers)
@@ -363,6 +377,13 @@ class Exchange:
         facts = answer.finish() if answer is not None else []
         msg_id = answer.response_id if answer is not None else ""
         self._interception.abandon(self._ending(outcome), facts, msg_id)
+
+    def _input_floor(self) -> int:
+        """The tokens of the request at least, where the provider broke off before it had counted."""
+        call = self._call
+        if call is None:
+            return 0
+        return request_tokens(call.body, call.headers.get("Content-Encoding", ""))
 
     def _ending(self, outcome: Outcome) -> Ending:
         elapsed = self._elapsed()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from aigw.records import Status
-from aigw.wire.facts import Outcome, ResponseFact
+from aigw.wire.facts import Outcome, ResponseFact, UsageFact
+from aigw.wire.floor import estimate, text_tokens
 from aigw.wire.lenient import parse
 from aigw.wire.sse import SseEvent, SseReader
 
@@ -20,11 +22,17 @@ COMPLETED = Outcome(Status.COMPLETED)
 
 
 class OpenAnswer(ABC):
-    """What a stream yielded so far: the part that does not depend on how its events are framed."""
+    """What a stream yielded so far: the part that does not depend on how its events are framed.
+
+    Readers count the events that bring output in `_produced`, and note in `_begun` that the model is
+    at work: of an answer that ends without the provider's figures both are all there is.
+    """
 
     def __init__(self) -> None:
         self.response_id = ""
         self.ended = False
+        self._begun = False
+        self._produced = 0
         self._outcome: Outcome | None = None
         self._room = KEPT_LIMIT
 
@@ -43,6 +51,22 @@ class OpenAnswer(ABC):
         self._release(facts)
         self._outcome = outcome
         self.ended = True
+
+    def _add_usage(
+        self,
+        stated: UsageFact | None,
+        facts: list[ResponseFact],
+        *,
+        is_final: bool,
+        extra: Mapping[str, int] = {},
+    ) -> None:
+        """Append the usage, once: the provider's, or a floor where that is not its last word."""
+        if stated is not None and is_final:
+            facts.append(stated)
+        elif stated is not None or self._begun or self._produced:
+            facts.append(estimate(stated, self._produced, extra))
+        self._begun = False
+        self._produced = 0
 
     def _keep(self, parts: list[str], text: object) -> None:
         """Add a piece of text to those kept for a fact, as long as there is room."""
@@ -96,8 +120,12 @@ class JsonReader(ABC):
     """A `facts.ResponseReader` for one JSON document, read when it is whole.
 
     A document over `KEPT_LIMIT` bytes is given up in silence: it yields no facts and counts as
-    completed, for its bytes did arrive. One that is not JSON (cut off) has no outcome.
+    completed, for its bytes did arrive. One that is not JSON (cut off) has no outcome; what of its
+    output had come is estimated from its bytes.
     """
+
+    output_marks: tuple[bytes, ...] = ()
+    """What stands before the output in such a document; the first that is found counts."""
 
     unfinished = b""
     unfinished_length = 0
@@ -127,10 +155,21 @@ class JsonReader(ABC):
             self._outcome = COMPLETED
         elif body and not self.ended:
             self._outcome = self._read(body, facts)
-            if self._outcome is None and parse(body) is not None:
-                self._outcome = COMPLETED
+            if self._outcome is None:
+                if parse(body) is not None:
+                    self._outcome = COMPLETED
+                else:
+                    self._estimate(body, facts)
         self.ended = True
         return facts
+
+    def _estimate(self, body: bytes, facts: list[ResponseFact]) -> None:
+        """The floor of a document that was cut off: one without its output's beginning is none."""
+        for mark in self.output_marks:
+            _, found, output = body.partition(mark)
+            if found:
+                facts.append(estimate(None, text_tokens(output)))
+                return
 
     def outcome(self) -> Outcome | None:
         """The provider's verdict; None before `finish`, and when the document was not whole."""

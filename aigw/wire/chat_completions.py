@@ -13,17 +13,18 @@ import msgspec
 
 from aigw.wire.answers import COMPLETED, JsonReader, StreamReader
 from aigw.wire.chat_request import read_request
+from aigw.wire.chat_usage import usage_fact
 from aigw.wire.errors import failure
-from aigw.wire.facts import Outcome, ResponseFact, ThoughtFact, ToolCallFact, UsageFact
+from aigw.wire.facts import Outcome, ResponseFact, ThoughtFact, ToolCallFact
 from aigw.wire.lenient import (
     Shape,
     arguments_text,
     clean,
-    count_of,
     dict_of,
     json_text,
     list_of,
     text_of,
+    tier_of,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ _CALL_COST = 256
 
 
 class _Delta(msgspec.Struct, gc=False):
-    """The `delta` of a chunk and the `message` of a whole answer, without the text itself."""
+    """The `delta` of a chunk and the `message` of a whole answer. Of the text only that there is some."""
 
+    content: Any = None
+    refusal: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
     tool_calls: Any = None
@@ -54,6 +57,7 @@ class _Chunk(msgspec.Struct, gc=False):
     id: Any = None
     choices: list[_Choice] | None = None
     usage: Any = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -105,32 +109,44 @@ class ChatStream(StreamReader):
         super().__init__()
         self._choices: dict[object, _OpenChoice] = {}
         self._usage: dict[str, Any] | None = None
+        self._tier = ""
 
     def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
         chunk = _CHUNK.read(event.data)
         if chunk is None:
             if event.data.lstrip().startswith(b"[DONE]"):
+                self._outcome = COMPLETED
                 self._end(COMPLETED, facts)
             elif event.event == "error":
                 self._end(failure(event.data.decode("utf-8", "replace")), facts)
             return
-        if not self.response_id and chunk.id:
-            self.response_id = text_of(chunk.id)
+        self._note(chunk)
         for choice in chunk.choices or ():
             delta = choice.delta
             if delta is not None:
                 self._add(choice.index, delta)
             if choice.finish_reason is not None:
                 self._finish_choice(choice.index, facts)
-        if isinstance(chunk.usage, dict):
-            self._usage = chunk.usage
         if chunk.error or event.event == "error":
             self._end(failure(chunk.error), facts)
+
+    def _note(self, chunk: _Chunk) -> None:
+        """Take what is said of the whole answer."""
+        if not self.response_id and chunk.id:
+            self.response_id = text_of(chunk.id)
+        if isinstance(chunk.usage, dict):
+            self._usage = chunk.usage
+        if chunk.service_tier:
+            self._tier = tier_of(chunk.service_tier)
 
     def _add(self, index: object, delta: _Delta) -> None:
         thought = delta.reasoning_content or delta.reasoning
         calls = delta.tool_calls
-        if not (thought or calls or delta.function_call):
+        if thought or calls or delta.function_call:
+            self._produced += 1
+        else:
+            if delta.content or delta.refusal:
+                self._produced += 1
             return
         choice = self._choice(index)
         if choice is None:
@@ -180,13 +196,16 @@ class ChatStream(StreamReader):
     def _release(self, facts: list[ResponseFact]) -> None:
         for choice in self._choices.values():
             choice.release(facts)
-        if self._usage is not None:
-            facts.append(_usage_fact(self._usage))
-            self._usage = None
+        # Some services state running figures with every chunk.
+        stated = None if self._usage is None else usage_fact(self._usage, self._tier)
+        self._add_usage(stated, facts, is_final=self._outcome is not None)
+        self._usage = None
 
 
 class ChatJson(JsonReader):
     """Reads a whole completion, all its choices."""
+
+    output_marks = (b'"choices":',)
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         answer = _CHUNK.read(body)
@@ -197,7 +216,7 @@ class ChatJson(JsonReader):
             if choice.message is not None:
                 _add_message(choice.message, facts)
         if isinstance(answer.usage, dict):
-            facts.append(_usage_fact(answer.usage))
+            facts.append(usage_fact(answer.usage, tier_of(answer.service_tier)))
         return failure(answer.error) if answer.error else COMPLETED
 
 
@@ -219,31 +238,3 @@ def _add_message(message: _Delta, facts: list[ResponseFact]) -> None:
 def _input_text(text: str, custom: bool) -> str:
     """A custom tool's input is free text: its JSON form is a string, whatever it looks like."""
     return json_text(text) if custom else arguments_text(text)
-
-
-def _usage_fact(usage: dict[str, Any]) -> UsageFact:
-    """The figures of a usage object.
-
-    `prompt_tokens` includes what was read from and written to the cache, `input_tokens` does not.
-    """
-    prompt = dict_of(usage.get("prompt_tokens_details"))
-    completion = dict_of(usage.get("completion_tokens_details"))
-    cached = count_of(prompt.get("cached_tokens")) or 0
-    written = count_of(prompt.get("cache_write_tokens")) or 0
-    reasoning = count_of(completion.get("reasoning_tokens")) or 0
-    extra = {
-        "prompt_audio": count_of(prompt.get("audio_tokens")),
-        "prompt_cached": cached,
-        "completion_accepted_prediction": count_of(completion.get("accepted_prediction_tokens")),
-        "completion_rejected_prediction": count_of(completion.get("rejected_prediction_tokens")),
-        "completion_audio": count_of(completion.get("audio_tokens")),
-        "completion_reasoning": reasoning,
-    }
-    return UsageFact(
-        input_tokens=max((count_of(usage.get("prompt_tokens")) or 0) - cached - written, 0),
-        output_tokens=count_of(usage.get("completion_tokens")) or 0,
-        cache_read_input_tokens=cached,
-        cache_write_input_tokens=written,
-        reasoning_tokens=reasoning,
-        extra={name: value for name, value in extra.items() if value},
-    )

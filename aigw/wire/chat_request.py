@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aigw.wire.facts import RequestFacts
-from aigw.wire.lenient import Shape, dict_of, text_of
+from aigw.wire.lenient import Shape, bound_of, dict_of, text_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
 
 
@@ -17,6 +17,9 @@ class _Body(msgspec.Struct, gc=False):
     stream_options: Any = None
     messages: list[msgspec.Raw] = []
     prompt_cache_key: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    n: Any = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -24,6 +27,9 @@ class _Message(msgspec.Struct, gc=False):
     content: Any = None
     tool_call_id: Any = None
 
+
+_CHOICES_LIMIT = 128
+"""The API takes no more; what another number means is the service's secret."""
 
 _BODY = Shape(_Body)
 _MESSAGE = Shape(_Message)
@@ -44,7 +50,16 @@ def read_request(body: bytes) -> RequestFacts:
         correlating_tool_call_id=new.correlating_tool_call_id(),
         prompt_cache_key=text_of(found.prompt_cache_key) or None,
         lacks_usage=streaming and dict_of(found.stream_options).get("include_usage") is not True,
+        max_output_tokens=_max_output(found),
     )
+
+
+def _max_output(body: _Body) -> int | None:
+    """The bound of each choice, times the choices. `max_tokens` is the older name."""
+    bound = bound_of(body.max_completion_tokens, body.max_tokens)
+    if bound is None or type(body.n) is not int or not 1 < body.n <= _CHOICES_LIMIT:
+        return bound
+    return bound * body.n
 
 
 def _new_input(messages: list[msgspec.Raw]) -> NewInput:

@@ -24,6 +24,7 @@ from aigw.wire.lenient import (
     json_text,
     list_of,
     text_of,
+    tier_of,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class _Event(msgspec.Struct, gc=False, rename="camel"):
     start: _Start | None = None
     delta: _Delta | None = None
     usage: Any = None
+    service_tier: Any = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -60,9 +62,10 @@ class _Output(msgspec.Struct, gc=False):
     message: _Message | None = None
 
 
-class _Answer(msgspec.Struct, gc=False):
+class _Answer(msgspec.Struct, gc=False, rename="camel"):
     output: _Output | None = None
     usage: Any = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -97,7 +100,7 @@ class ConverseStream(FrameReader):
     def __init__(self) -> None:
         super().__init__()
         self._open: dict[int, _Block] = {}
-        self._usage: dict[str, Any] = {}
+        self._usage: UsageFact | None = None
 
     def take(self, name: str, payload: bytes | msgspec.Raw, facts: list[ResponseFact]) -> None:
         """Read one event that came framed in another way; append the facts that it completes."""
@@ -111,15 +114,21 @@ class ConverseStream(FrameReader):
             data = bytes(payload)
             if b'"toolUse"' in data or b'"reasoningContent"' in data:
                 self._add_delta(_EVENT.read(data))
+            elif b'"text":""' not in data:
+                self._produced += 1
         elif name == "contentBlockStart":
+            self._begun = True
             self._open_block(_EVENT.read(payload))
+        elif name == "messageStart":
+            self._begun = True
         elif name == "contentBlockStop":
             self._close_block(_index(_EVENT.read(payload)), facts)
         elif name == "messageStop":
             self._outcome = COMPLETED
         elif name == "metadata":
             event = _EVENT.read(payload)
-            self._usage = {} if event is None else dict_of(event.usage)
+            if event is not None and (usage := dict_of(event.usage)):
+                self._usage = usage_fact(usage, _tier(event.service_tier))
             self._end(COMPLETED, facts)
 
     def _open_block(self, event: _Event | None) -> None:
@@ -137,7 +146,9 @@ class ConverseStream(FrameReader):
             block = self._block(index, None)
         if block is not None:
             piece = dict_of(event.delta.reasoning_content if block.use is None else use)
-            self._keep(block.parts, piece.get("text" if block.use is None else "input"))
+            text = piece.get("text" if block.use is None else "input")
+            self._produced += bool(text)
+            self._keep(block.parts, text)
 
     def _block(self, index: int, use: dict[str, Any] | None) -> _Block | None:
         self._room -= _BLOCK_COST
@@ -154,13 +165,14 @@ class ConverseStream(FrameReader):
     def _release(self, facts: list[ResponseFact]) -> None:
         for index in list(self._open):
             self._close_block(index, facts)
-        if self._usage:
-            facts.append(usage_fact(self._usage))
-            self._usage = {}
+        self._add_usage(self._usage, facts, is_final=True)
+        self._usage = None
 
 
 class ConverseJson(JsonReader):
     """Reads a whole answer."""
+
+    output_marks = (b'"content":',)
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         answer = _ANSWER.read(body)
@@ -174,11 +186,15 @@ class ConverseJson(JsonReader):
             elif thought := _thought(block.reasoning_content):
                 facts.append(ThoughtFact(thought, "thinking"))
         if usage := dict_of(answer.usage):
-            facts.append(usage_fact(usage))
+            facts.append(usage_fact(usage, _tier(answer.service_tier)))
         return failure(answer.error) if answer.error else COMPLETED
 
 
-def usage_fact(usage: dict[str, Any]) -> UsageFact:
+def _tier(value: Any) -> str:
+    return tier_of(dict_of(value).get("type"))
+
+
+def usage_fact(usage: dict[str, Any], tier: str = "") -> UsageFact:
     """The fact of a `TokenUsage`.
 
     As in Anthropic's API `inputTokens` is what was neither read from the cache nor written to it
@@ -204,6 +220,7 @@ def usage_fact(usage: dict[str, Any]) -> UsageFact:
         cache_read_input_tokens=read,
         cache_write_input_tokens=written,
         extra={name: value for name, value in extra.items() if value},
+        service_tier=tier,
     )
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 
 from aigw.wire.facts import RequestFacts
-from aigw.wire.lenient import Shape, dict_of, json_text, list_of
+from aigw.wire.lenient import Shape, bound_of, dict_of, json_text, list_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, tool_result
 
 
-class _Body(msgspec.Struct, gc=False):
+class _Body(msgspec.Struct, gc=False, rename="camel"):
     messages: list[msgspec.Raw] = []
+    inference_config: Any = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -34,10 +35,13 @@ def read_request(body: bytes) -> RequestFacts:
     if found is None:
         return RequestFacts()
     new = _new_input(found.messages)
+    # The second name is that of Amazon's models with InvokeModel.
+    limits = dict_of(found.inference_config)
     return RequestFacts(
         prompt=new.prompt(),
         tool_results=new.tool_results(),
         correlating_tool_call_id=new.correlating_tool_call_id(),
+        max_output_tokens=bound_of(limits.get("maxTokens"), limits.get("max_new_tokens")),
     )
 
 

@@ -49,8 +49,11 @@ class UsageFact(msgspec.Struct, frozen=True, gc=False):
     """Final token counts of one response. `extra`: further kinds, under the reference's names.
 
     `service_tier` is the class of service the provider says it answered with (`batch`, `priority`,
-    `flex`), empty for the standard one or where it does not say. `is_estimate` marks the floor of an
-    answer that broke off before the provider had counted.
+    `flex`, `fast`), empty for the standard one or where it does not say. `inference_geo` is where the
+    provider says the model ran, empty where that is anywhere. `model` is the one that these tokens
+    are billed for, where it is not the answer's: Anthropic's advisor. `is_estimate` marks the floor of
+    an answer that broke off before the provider had counted, whose `input_tokens` are 0 where not
+    even the input was stated.
     """
 
     input_tokens: int
@@ -61,6 +64,22 @@ class UsageFact(msgspec.Struct, frozen=True, gc=False):
     extra: dict[str, int] = {}
     service_tier: str = ""
     is_estimate: bool = False
+    inference_geo: str = ""
+    model: str = ""
+
+    @property
+    def total_input_tokens(self) -> int:
+        """All that the model read: new, from the cache, and into the cache."""
+        return self.input_tokens + self.cache_read_input_tokens + self.cache_write_input_tokens
+
+    def metadata(self) -> dict[str, int | str]:
+        """What is recorded beside the counts."""
+        named = {
+            "service_tier": self.service_tier,
+            "inference_geo": self.inference_geo,
+            "model": self.model,
+        }
+        return {**self.extra, **{name: value for name, value in named.items() if value}}
 
 
 class ToolCallFact(msgspec.Struct, frozen=True, gc=False):

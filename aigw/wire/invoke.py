@@ -15,11 +15,11 @@ import msgspec
 from aigw.wire import converse_request, messages_request
 from aigw.wire.answers import COMPLETED, JsonReader, OpenAnswer
 from aigw.wire.bedrock_chunk import CHUNK, MESSAGES_EVENTS, inner_event, type_of
+from aigw.wire.bedrock_metrics import METRICS, complete_usage
 from aigw.wire.chat_completions import ChatJson, ChatStream
-from aigw.wire.converse import ConverseJson, ConverseStream, usage_fact
-from aigw.wire.facts import UsageFact
+from aigw.wire.converse import ConverseJson, ConverseStream
 from aigw.wire.frame_reader import FrameReader
-from aigw.wire.lenient import Shape, dict_of, text_of
+from aigw.wire.lenient import Shape, bound_of, dict_of, text_of
 from aigw.wire.messages import MessagesJson, MessagesStream
 from aigw.wire.sse import SseEvent
 
@@ -32,6 +32,9 @@ __all__ = ["InvokeJson", "InvokeStream", "read_request"]
 class _Body(msgspec.Struct, gc=False):
     anthropic_version: Any = None
     prompt: Any = None
+    max_tokens: Any = None
+    max_tokens_to_sample: Any = None
+    max_gen_len: Any = None
 
 
 class _Event(msgspec.Struct, gc=False, rename="camel"):
@@ -48,7 +51,7 @@ class _Event(msgspec.Struct, gc=False, rename="camel"):
     metadata: msgspec.Raw = msgspec.Raw()
     prompt_tokens: Any = msgspec.field(default=None, name="prompt_token_count")
     generated_tokens: Any = msgspec.field(default=None, name="generation_token_count")
-    metrics: Any = msgspec.field(default=None, name="amazon-bedrock-invocationMetrics")
+    metrics: Any = msgspec.field(default=None, name=METRICS)
 
 
 _BODY = Shape(_Body)
@@ -61,13 +64,6 @@ _CONVERSE_EVENTS = {
     "message_stop": "messageStop",
     "metadata": "metadata",
 }
-_MEASURED = {
-    "inputTokenCount": "inputTokens",
-    "outputTokenCount": "outputTokens",
-    "cacheReadInputTokenCount": "cacheReadInputTokens",
-    "cacheWriteInputTokenCount": "cacheWriteInputTokens",
-}
-"""The counts in `amazon-bedrock-invocationMetrics`, and those of Converse that they stand for."""
 
 
 def read_request(body: bytes) -> RequestFacts:
@@ -87,6 +83,11 @@ def read_request(body: bytes) -> RequestFacts:
     facts = converse_request.read_request(body)
     if facts.prompt is None and not facts.tool_results:
         facts.prompt = text_of(found.prompt) or None
+    if facts.max_output_tokens is None:
+        # Mistral's and others', Claude's before the Messages API, and Meta's.
+        facts.max_output_tokens = bound_of(
+            found.max_tokens, found.max_tokens_to_sample, found.max_gen_len
+        )
     return facts
 
 
@@ -146,13 +147,16 @@ class InvokeStream(FrameReader):
     def _release(self, facts: list[ResponseFact]) -> None:
         for reader in (self._messages, self._converse, self._chat):
             facts += reader.finish()
-        _complete_usage(facts, self._counts, self._metrics)
+        # A family's own counts grow with every event: the last word is the service's figures.
+        complete_usage(facts, self._counts, self._metrics, is_final=bool(self._metrics))
         self._counts = {}
         self._metrics = {}
 
 
 class InvokeJson(JsonReader):
     """Reads a whole answer of any family."""
+
+    output_marks = (b'"content":', b'"choices":', b'"generation":')
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         found = _EVENT.read(body)
@@ -163,7 +167,7 @@ class InvokeJson(JsonReader):
         self.response_id = reader.response_id
         counts: dict[str, Any] = {}
         _lay_over(counts, found)
-        _complete_usage(facts, counts, dict_of(found.metrics))
+        complete_usage(facts, counts, dict_of(found.metrics), is_final=True)
         return reader.outcome()
 
 
@@ -173,32 +177,3 @@ def _lay_over(counts: dict[str, Any], found: _Event) -> None:
         counts["inputTokens"] = found.prompt_tokens
     if found.generated_tokens is not None:
         counts["outputTokens"] = found.generated_tokens
-
-
-def _complete_usage(
-    facts: list[ResponseFact], counts: dict[str, Any], metrics: dict[str, Any]
-) -> None:
-    """Add the usage that the facts lack: the service's own figures, else those of the family."""
-    measured = {name: metrics[key] for key, name in _MEASURED.items() if key in metrics}
-    place = next((i for i, fact in enumerate(facts) if isinstance(fact, UsageFact)), None)
-    if place is None:
-        if measured or counts:
-            facts.append(usage_fact(measured or counts))
-    elif measured:
-        facts[place] = _with_cache(facts[place], usage_fact(measured))
-
-
-def _with_cache(stated: ResponseFact, measured: UsageFact) -> ResponseFact:
-    """The usage with all counts as measured, if only that knows of the cache.
-
-    All of them: only together do they tell what is part of what.
-    """
-    if not isinstance(stated, UsageFact) or _cached(stated) or not _cached(measured):
-        return stated
-    return msgspec.structs.replace(
-        measured, reasoning_tokens=stated.reasoning_tokens, extra=stated.extra | measured.extra
-    )
-
-
-def _cached(usage: UsageFact) -> int:
-    return usage.cache_read_input_tokens + usage.cache_write_input_tokens

@@ -23,6 +23,12 @@ MAX_COUNT = 2**40
 """Counts are clamped to this: a trillion tokens in one answer is no count, and millions of such
 answers still add up within SQLite's integers."""
 
+_STANDARD = ("standard", "default", "auto", "global", "not_available")
+"""What the providers call the usual class of service, and the usual place (any)."""
+
+_NAME_LIMIT = 64
+"""Characters of such a name. It is recorded with every answer, and real ones have about ten."""
+
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DIGITS_OF_INT64 = 19
 _UNFIT = object()
@@ -155,6 +161,17 @@ def count_of(value: Any) -> int | None:
     if type(value) is not int:
         return None
     return min(max(value, 0), MAX_COUNT)
+
+
+def bound_of(*values: Any) -> int | None:
+    """The first of these that bounds an answer's tokens; `-1` and null are some services' "no bound"."""
+    return next((value for value in values if type(value) is int and 0 <= value <= MAX_COUNT), None)
+
+
+def tier_of(value: Any) -> str:
+    """A class of service other than the standard one; empty for that, and for what is no name."""
+    name = text_of(value).strip()
+    return "" if name in _STANDARD or len(name) > _NAME_LIMIT or not name.isprintable() else name
 
 
 def dict_of(value: Any) -> dict[str, Any]:

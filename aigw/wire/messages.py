@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aigw.wire.answers import COMPLETED, JsonReader, StreamReader
+from aigw.wire.bedrock_metrics import METRICS, complete_usage
 from aigw.wire.errors import failure
-from aigw.wire.facts import Outcome, ResponseFact, ThoughtFact, ToolCallFact, UsageFact
-from aigw.wire.lenient import (
-    Shape,
-    arguments_text,
-    clean,
-    count_of,
-    dict_of,
-    json_text,
-    text_of,
-)
+from aigw.wire.facts import Outcome, ResponseFact, ThoughtFact, ToolCallFact
+from aigw.wire.lenient import Shape, arguments_text, clean, dict_of, json_text, text_of
 from aigw.wire.messages_request import read_request
+from aigw.wire.messages_usage import usage_facts
 
 if TYPE_CHECKING:
     from aigw.wire.sse import SseEvent
@@ -32,6 +26,7 @@ _BLOCK_COST = 256
 
 
 class _Delta(msgspec.Struct, gc=False):
+    text: Any = None
     thinking: Any = None
     partial_json: Any = None
 
@@ -57,6 +52,7 @@ class _Event(msgspec.Struct, gc=False):
     message: _Message | None = None
     usage: Any = None
     error: Any = None
+    metrics: Any = msgspec.field(default=None, name=METRICS)
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -82,11 +78,15 @@ class MessagesStream(StreamReader):
         super().__init__()
         self._open: dict[int, tuple[_Block, list[str]]] = {}
         self._usage: dict[str, Any] = {}
+        self._counted = False
+        self._metrics: dict[str, Any] = {}
 
     def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
         # Most events of a stream carry text, which is not recorded: an unescaped "text_delta" can
         # only be a JSON string of its own, never part of what the model wrote.
         if event.event == "content_block_delta" and b'"text_delta"' in event.data:
+            if b'"text":""' not in event.data:
+                self._produced += 1
             return
         found = _EVENT.read(event.data)
         if found is None:
@@ -97,6 +97,8 @@ class MessagesStream(StreamReader):
         if kind == "error" or event.event == "error":
             self._end(failure(found.error), facts)
         elif kind == "message_stop":
+            # Of an answer of Bedrock's that was translated.
+            self._metrics = dict_of(found.metrics)
             self._end(COMPLETED, facts)
         else:
             self._take(kind, found, facts)
@@ -110,8 +112,10 @@ class MessagesStream(StreamReader):
             self._close_block(_index(found), facts)
         elif kind == "message_start" and found.message is not None:
             self.response_id = text_of(found.message.id)
+            self._begun = True
             _lay_over(self._usage, found.message.usage)
         elif kind == "message_delta":
+            self._counted = self._counted or bool(dict_of(found.usage))
             _lay_over(self._usage, found.usage)
 
     def _open_block(self, event: _Event) -> None:
@@ -125,11 +129,15 @@ class MessagesStream(StreamReader):
             self._open[_index(event)] = (block, parts)
 
     def _add_delta(self, event: _Event) -> None:
+        delta = event.delta
+        if delta is None:
+            return
+        if delta.text or delta.thinking or delta.partial_json:
+            self._produced += 1
         opened = self._open.get(_index(event))
-        if opened is not None and event.delta is not None:
+        if opened is not None:
             block, parts = opened
-            thinking = block.type == "thinking"
-            self._keep(parts, event.delta.thinking if thinking else event.delta.partial_json)
+            self._keep(parts, delta.thinking if block.type == "thinking" else delta.partial_json)
 
     def _close_block(self, index: int, facts: list[ResponseFact]) -> None:
         opened = self._open.pop(index, None)
@@ -140,12 +148,17 @@ class MessagesStream(StreamReader):
     def _release(self, facts: list[ResponseFact]) -> None:
         for index in list(self._open):
             self._close_block(index, facts)
-        _add_usage(self._usage, facts)
+        stated = usage_facts(self._usage)
+        self._add_usage(stated[0] if stated else None, facts, is_final=self._counted)
+        complete_usage(facts, {}, self._metrics, is_final=True)
+        facts += stated[1:]
         self._usage = {}
 
 
 class MessagesJson(JsonReader):
     """Reads a whole message."""
+
+    output_marks = (b'"content":',)
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         answer = _ANSWER.read(body)
@@ -157,7 +170,7 @@ class MessagesJson(JsonReader):
                 _add_block(block, text_of(block.thinking), facts)
             elif _is_tool_use(block):
                 _add_block(block, "", facts)
-        _add_usage(dict_of(answer.usage), facts)
+        facts += usage_facts(dict_of(answer.usage))
         return failure(answer.error) if answer.type == "error" or answer.error else COMPLETED
 
 
@@ -192,32 +205,3 @@ def _lay_over(usage: dict[str, Any], later: Any) -> None:
     for name, value in dict_of(later).items():
         if value or name == "output_tokens" or name not in usage:
             usage[name] = value
-
-
-def _add_usage(usage: dict[str, Any], facts: list[ResponseFact]) -> None:
-    if not usage:
-        return
-    count = {name: count_of(value) or 0 for name, value in usage.items()}
-    written = dict_of(usage.get("cache_creation"))
-    thinking = count_of(dict_of(usage.get("output_tokens_details")).get("thinking_tokens")) or 0
-    cache_read = count.get("cache_read_input_tokens", 0)
-    cache_write = count.get("cache_creation_input_tokens", 0)
-    searches = dict_of(usage.get("server_tool_use")).get("web_search_requests")
-    extra = {
-        "web_search_requests": count_of(searches) or 0,
-        "cache_creation_input": cache_write,
-        "cache_read_input": cache_read,
-        "cache_ephemeral_1h_input": count_of(written.get("ephemeral_1h_input_tokens")) or 0,
-        "cache_ephemeral_5m_input": count_of(written.get("ephemeral_5m_input_tokens")) or 0,
-        "output_reasoning": thinking,
-    }
-    facts.append(
-        UsageFact(
-            input_tokens=count.get("input_tokens", 0),
-            output_tokens=count.get("output_tokens", 0),
-            cache_read_input_tokens=cache_read,
-            cache_write_input_tokens=cache_write,
-            reasoning_tokens=thinking,
-            extra={name: value for name, value in extra.items() if value},
-        )
-    )

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aigw.wire.facts import RequestFacts
-from aigw.wire.lenient import Shape, clean, dict_of, list_of, parse, text_of
+from aigw.wire.lenient import Shape, bound_of, clean, dict_of, list_of, parse, text_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
 
 
@@ -16,6 +16,7 @@ class _Body(msgspec.Struct, gc=False):
     stream: Any = None
     messages: list[msgspec.Raw] = []
     metadata: Any = None
+    max_tokens: Any = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -40,6 +41,7 @@ def read_request(body: bytes) -> RequestFacts:
         tool_results=new.tool_results(),
         correlating_tool_call_id=new.correlating_tool_call_id(),
         session_key=_session_key(dict_of(found.metadata).get("user_id")),
+        max_output_tokens=bound_of(found.max_tokens),
     )
 
 

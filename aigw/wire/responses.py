@@ -5,6 +5,7 @@ Wire format: platform.openai.com API reference, "Responses" and its streaming ev
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,8 +14,8 @@ from aigw.records import Status
 from aigw.wire.answers import COMPLETED, JsonReader, StreamReader
 from aigw.wire.errors import failure
 from aigw.wire.facts import Outcome, ResponseFact
-from aigw.wire.lenient import Shape, dict_of, list_of, text_of
-from aigw.wire.responses_items import add_item, usage_fact
+from aigw.wire.lenient import Shape, dict_of, list_of, text_of, tier_of
+from aigw.wire.responses_items import add_item, billed_tool, usage_fact
 from aigw.wire.responses_request import read_request
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ _PARTS = {
 }
 """The deltas that are kept, by the field of the item that they build up."""
 
+_TEXTS = frozenset(
+    {
+        "response.output_text.delta",
+        "response.refusal.delta",
+        "response.code_interpreter_call_code.delta",
+    }
+)
+"""The other deltas that are the model's output."""
+
 
 class _Response(msgspec.Struct, gc=False):
     id: Any = None
@@ -49,6 +59,7 @@ class _Response(msgspec.Struct, gc=False):
     incomplete_details: Any = None
     output: Any = None
     usage: Any = None
+    service_tier: Any = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -99,10 +110,15 @@ class ResponsesStream(StreamReader):
         self._open: dict[int, _OpenItem] = {}
         self._done_indexes: set[int] = set()
         self._done_ids: set[str] = set()
+        self._tools: Counter[str] = Counter()
+        self._usage: dict[str, Any] | None = None
+        self._tier = ""
 
     def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
         # Most events of a stream carry text, which is not recorded.
         if event.event.endswith(".delta") and event.event not in _PARTS:
+            if event.event in _TEXTS and b'"delta":""' not in event.data:
+                self._produced += 1
             return
         found = _EVENT.read(event.data)
         if found is None:
@@ -110,8 +126,8 @@ class ResponsesStream(StreamReader):
                 self._end(failure(event.data.decode("utf-8", "replace")), facts)
             return
         kind = found.type if isinstance(found.type, str) else event.event
-        if kind in _PARTS:
-            self._add_part(_PARTS[kind], found)
+        if kind in _PARTS or kind in _TEXTS:
+            self._add_part(_PARTS.get(kind), found)
         elif kind == "response.output_item.added":
             self._open_item(found)
         elif kind == "response.output_item.done":
@@ -123,22 +139,27 @@ class ResponsesStream(StreamReader):
 
     def _read_response(self, kind: str, response: _Response, facts: list[ResponseFact]) -> None:
         self.response_id = self.response_id or text_of(response.id)
+        if response.service_tier:
+            self._tier = tier_of(response.service_tier)
         if kind not in _TERMINAL:
             return
         for index, item in enumerate(list_of(response.output)):
             self._finish_item(index, dict_of(item), facts)
-        self._end(_outcome(_TERMINAL[kind], response), facts)
         if isinstance(response.usage, dict):
-            facts.append(usage_fact(response.usage))
+            self._usage = response.usage
+        self._end(_outcome(_TERMINAL[kind], response), facts)
 
     def _open_item(self, event: _Event) -> None:
+        self._begun = True
         self._room -= _ITEM_COST
         if isinstance(event.item, dict) and self._room >= 0:
             self._open[_index(event.output_index)] = _OpenItem(event.item)
 
-    def _add_part(self, field: str, event: _Event) -> None:
+    def _add_part(self, field: str | None, event: _Event) -> None:
+        """Count a delta, and keep it for its field where it has one."""
+        self._produced += bool(event.delta)
         opened = self._open.get(_index(event.output_index))
-        if opened is not None:
+        if opened is not None and field is not None:
             self._keep(opened.parts.setdefault(field, []), event.delta)
 
     def _finish_item(self, index: int, item: dict[str, Any], facts: list[ResponseFact]) -> None:
@@ -156,26 +177,37 @@ class ResponsesStream(StreamReader):
             if index >= 0:
                 self._done_indexes.add(index)
         add_item(item, facts)
+        if tool := billed_tool(item):
+            self._tools[tool] += 1
 
     def _release(self, facts: list[ResponseFact]) -> None:
         opened = [item.so_far() for _, item in sorted(self._open.items())]
         self._open.clear()
         for item in opened:
             self._finish_item(-1, item, facts)
+        stated = None
+        if self._usage is not None:
+            stated = usage_fact(self._usage, self._tools, self._tier)
+        self._add_usage(stated, facts, is_final=True, extra=self._tools)
+        self._usage = None
 
 
 class ResponsesJson(JsonReader):
     """Reads a whole response; one made in the background has no usage or output yet."""
+
+    output_marks = (b'"output":',)
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         response = _RESPONSE.read(body)
         if response is None:
             return None
         self.response_id = text_of(response.id)
-        for item in list_of(response.output):
-            add_item(dict_of(item), facts)
+        items = [dict_of(item) for item in list_of(response.output)]
+        for item in items:
+            add_item(item, facts)
         if isinstance(response.usage, dict):
-            facts.append(usage_fact(response.usage))
+            tools = Counter(tool for item in items if (tool := billed_tool(item)))
+            facts.append(usage_fact(response.usage, tools, tier_of(response.service_tier)))
         return _outcome(response.status, response)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aigw.wire.facts import ResponseFact, ThoughtFact, ToolCallFact, UsageFact
@@ -59,13 +60,40 @@ def _input(kind: str, item: dict[str, Any]) -> str:
     return json_text({key: item[key] for key in _NAMED_INPUTS if item.get(key) is not None})
 
 
-def usage_fact(usage: dict[str, Any]) -> UsageFact:
-    """The figures of a usage object.
+_BILLED = {
+    "web_search_call": "web_search_requests",
+    "file_search_call": "file_search_requests",
+    "code_interpreter_call": "code_interpreter_calls",
+}
+"""Built-in tools that cost money beside their tokens, by the name under which they are counted
+(developers.openai.com, "Pricing"). An interpreter's price is per container, which several may share."""
+
+
+def billed_tool(item: dict[str, Any]) -> str | None:
+    """The name under which an output item's tool call is counted; None where it costs nothing.
+
+    Of web searches those that search cost, not the pages opened and looked through then ("Web
+    search", output and citations); answers of the older tool have no `action`, and always searched.
+    """
+    kind = item.get("type")
+    if not isinstance(kind, str) or item.get("status") not in (None, "completed"):
+        return None
+    if kind == "web_search_call" and dict_of(item.get("action")).get("type") not in (
+        None,
+        "search",
+    ):
+        return None
+    return _BILLED.get(kind)
+
+
+def usage_fact(usage: dict[str, Any], tools: Mapping[str, int], tier: str) -> UsageFact:
+    """The figures of a usage object, with the billed tools that were counted.
 
     The API's `input_tokens` includes what was read from and written to the cache; the fact's does
-    not.
+    not. `output_tokens` includes the reasoning.
     """
     details = dict_of(usage.get("input_tokens_details"))
+    lifetimes = dict_of(details.get("cache_write_tokens_details"))
     cached = count_of(details.get("cached_tokens")) or 0
     written = count_of(details.get("cache_write_tokens")) or 0
     output = dict_of(usage.get("output_tokens_details"))
@@ -73,7 +101,10 @@ def usage_fact(usage: dict[str, Any]) -> UsageFact:
     extra = {
         "input_cached": cached,
         "output_reasoning": reasoning,
+        "cache_write_30m_input": count_of(lifetimes.get("ttl_30m_tokens")),
+        "cache_write_12h_input": count_of(lifetimes.get("ttl_12h_tokens")),
         "total_tokens": count_of(usage.get("total_tokens")),
+        **tools,
     }
     return UsageFact(
         input_tokens=max((count_of(usage.get("input_tokens")) or 0) - cached - written, 0),
@@ -82,4 +113,5 @@ def usage_fact(usage: dict[str, Any]) -> UsageFact:
         cache_write_input_tokens=written,
         reasoning_tokens=reasoning,
         extra={name: value for name, value in extra.items() if value},
+        service_tier=tier,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aigw.wire.facts import RequestFacts, ToolResultFact
-from aigw.wire.lenient import Shape, dict_of, json_text, list_of, parse, text_of
+from aigw.wire.lenient import Shape, bound_of, dict_of, json_text, list_of, parse, text_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
 
 
@@ -17,6 +17,7 @@ class _Body(msgspec.Struct, gc=False):
     input: str | list[msgspec.Raw] | None = None
     client_metadata: Any = None
     prompt_cache_key: Any = None
+    max_output_tokens: Any = None
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -64,6 +65,7 @@ def read_request(body: bytes) -> RequestFacts:
         correlating_tool_call_id=new.correlating_tool_call_id(),
         session_key=session or None,
         prompt_cache_key=text_of(found.prompt_cache_key) or None,
+        max_output_tokens=bound_of(found.max_output_tokens),
     )
 
 

@@ -128,6 +128,110 @@ def test_session_ids_are_cleaned(value: str, kept: str | None) -> None:
     assert detect(headers("claude-cli/2"), value, None).session_id == kept
 
 
+CHILD = "a04f96be823cfe2f5"
+GRANDCHILD = "a8a5b3a8391b1d0a1"
+
+# User-Agent, headers -> session, agent, parent agent, parent session. As sent, unless it says so.
+FAMILIES: list[
+    tuple[str, dict[str, str], tuple[str | None, str | None, str | None, str | None]]
+] = [
+    (
+        "claude-cli/2.1.197 (external, sdk-cli)",
+        {"x__claude__code__session__id": ID, "x__claude__code__agent__id": CHILD},
+        (ID, CHILD, None, None),
+    ),
+    (
+        "claude-cli/2.1.197 (external, sdk-cli)",
+        {
+            "x__claude__code__session__id": ID,
+            "x__claude__code__agent__id": GRANDCHILD,
+            "x__claude__code__parent__agent__id": CHILD,
+        },
+        (ID, GRANDCHILD, CHILD, None),
+    ),
+    # The Agent SDK in a program of its own.
+    (
+        "my-app/1",
+        {"x__claude__code__session__id": ID, "x__claude__code__agent__id": CHILD},
+        (ID, CHILD, None, None),
+    ),
+    (
+        "codex_exec/0.169.0 (Debian 12.0.0; x86_64) unknown (codex_exec; 0.169.0)",
+        {"session__id": ID, "thread__id": ID, "x__codex__window__id": f"{ID}:0"},
+        (ID, None, None, None),
+    ),
+    (
+        "codex_exec/0.169.0 (Debian 12.0.0; x86_64) unknown (codex_exec; 0.169.0)",
+        {
+            "session__id": ID,
+            "thread__id": CHILD,
+            "x__codex__parent__thread__id": ID,
+            "x__openai__subagent": "collab_spawn",
+        },
+        (ID, CHILD, None, None),
+    ),
+    (
+        "codex_exec/0.169.0",
+        {"session__id": ID, "thread__id": GRANDCHILD, "x__codex__parent__thread__id": CHILD},
+        (ID, GRANDCHILD, CHILD, None),
+    ),
+    # Before threads shared a session's id.
+    (
+        "codex_cli_rs/0.90.0",
+        {"session_id": CHILD, "x__codex__parent__thread__id": ID},
+        (CHILD, None, None, ID),
+    ),
+    ("opencode/1.18.33", {"X__Session__Id": "ses_1"}, ("ses_1", None, None, None)),
+    (
+        "opencode/1.18.33",
+        {"X__Session__Id": "ses_2", "x__parent__session__id": "ses_1"},
+        ("ses_2", None, None, "ses_1"),
+    ),
+    (
+        "copilot/1.0.2",
+        {"X__Client__Session__Id": ID, "X__Agent__Task__Id": CHILD},
+        (ID, None, None, None),
+    ),
+    (
+        "copilot/1.0.2",
+        {
+            "X__Client__Session__Id": ID,
+            "X__Agent__Task__Id": GRANDCHILD,
+            "X__Parent__Agent__Id": CHILD,
+        },
+        (ID, GRANDCHILD, CHILD, None),
+    ),
+    (
+        "OpenAI/JS 5.20.1",
+        {"x__initiator": "agent", "x__interaction__type": "conversation-subagent"},
+        (None, None, None, None),
+    ),
+    # A client that is not known to send them is not believed.
+    ("curl/8", {"x__claude__code__agent__id": CHILD}, (None, None, None, None)),
+    ("Zed/1", {"x__parent__session__id": ID}, (None, None, None, None)),
+]
+
+
+@pytest.mark.parametrize(("agent", "others", "expected"), FAMILIES)
+def test_sub_agents(
+    agent: str,
+    others: dict[str, str],
+    expected: tuple[str | None, str | None, str | None, str | None],
+) -> None:
+    found = detect(headers(agent, **others), None, None)
+    ids = (found.session_id, found.agent_id, found.parent_agent_id, found.parent_session_id)
+    assert ids == expected
+
+
+@pytest.mark.parametrize("value", ["", "  ", "x" * (SESSION_ID_LIMIT + 1), "a\nb", "a\udc80b"])
+def test_ids_of_agents_are_cleaned_as_those_of_sessions(value: str) -> None:
+    sent = {"x__claude__code__agent__id": value, "x__claude__code__parent__agent__id": CHILD}
+    found = detect(headers("claude-cli/2", **sent), ID, None)
+    assert found == Client("Claude Code", ID)
+    found = detect(headers("opencode/1", x__parent__session__id=value), None, ID)
+    assert found == Client("OpenCode", ID)
+
+
 def test_an_unusable_header_falls_through_to_the_body() -> None:
     sent = headers("claude-cli/2", X__Claude__Code__Session__Id="  ")
     assert detect(sent, ID, None).session_id == ID

@@ -46,7 +46,7 @@ def test_an_endless_thought_is_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatc
         reader.feed(
             b'data: {"choices":[{"delta":{"reasoning_content":"' + b"x" * 100 + b'"}}]}\n\n'
         )
-    (thought,) = reader.finish()
+    thought, _usage = reader.finish()
     assert 0 < len(thought.content) < 10_000  # type: ignore[union-attr]
 
 
@@ -58,7 +58,7 @@ def test_an_endless_thought_in_frames_is_kept_up_to_a_limit(
     payload = b'{"delta":{"reasoningContent":{"text":"' + b"x" * 100 + b'"}}}'
     for _ in range(1000):
         reader.feed(eventstream.frame("contentBlockDelta", payload))
-    (thought,) = reader.finish()
+    thought, _usage = reader.finish()
     assert 0 < len(thought.content) < 10_000  # type: ignore[union-attr]
     for index in range(1000):
         payload = f'{{"contentBlockIndex":{index},"start":{{"toolUse":{{"name":"x"}}}}}}'.encode()
