@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -19,6 +20,7 @@ from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
 from aigw.gateway.upstream import Upstream
+from aigw.pricing.pricer import Pricer
 from aigw.providers.call import CentralCredential
 from aigw.recorder import Recorder
 from aigw.store.key_ring import KeyRing
@@ -46,11 +48,12 @@ async def gateway(
 
     Raises:
         ConfigError: the folder for dumps cannot be written.
-        StoreError: the gateway keys cannot be read.
+        StoreError: the gateway keys or prices cannot be read.
         DaemonError: the address cannot be listened on.
     """
     async with contextlib.AsyncExitStack() as stack:
         keys = await stack.enter_async_context(_key_ring(settings, writer))
+        pricer = await stack.enter_async_context(_pricer(settings, reloader.configuration))
         dumper = await _dumper(settings, stack)
         idle = settings.upstream_idle_timeout.total_seconds()
         upstream = Upstream(settings.upstream_connect_timeout.total_seconds(), idle)
@@ -58,7 +61,9 @@ async def gateway(
         configuration = reloader.configuration
         limits = Limits(configuration.max_concurrency, configuration.rate_limit)
         breakers = Breakers(configuration.breaker, metrics.circuits)
-        recorder = Recorder(writer, observers=[metrics], fail_open=settings.store_fail_open)
+        recorder = Recorder(
+            writer, pricing=pricer, observers=[metrics], fail_open=settings.store_fail_open
+        )
         body_limit = settings.max_body_size
         server = Server(
             configuration,
@@ -72,6 +77,7 @@ async def gateway(
             metrics,
         )
         _follow(reloader, server, limits, breakers, metrics)
+        reloader.subscribe(lambda changed: pricer.use(changed.described, changed.prices))
         listener = Listener(
             server.handle,
             settings.http_address,
@@ -96,6 +102,18 @@ async def _key_ring(settings: Settings, writer: Writer) -> AsyncIterator[KeyRing
         noting.cancel()
         await note_uses(writer, keys)
         keys.close()
+
+
+@contextlib.asynccontextmanager
+async def _pricer(settings: Settings, configuration: Configuration) -> AsyncIterator[Pricer]:
+    pricer = Pricer(settings.db, configuration.described, configuration.prices)
+    # Before anybody is served: the first response is to have its cost too.
+    await asyncio.to_thread(pricer.load)
+    pricer.open()
+    try:
+        yield pricer
+    finally:
+        pricer.close()
 
 
 async def _dumper(settings: Settings, stack: contextlib.AsyncExitStack) -> Dumper | None:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aigw.options import BY_KEY
+from aigw.price_settings import PRICE_KEYS
+from aigw.provider_options import BY_PROVIDER_KEY
 
 PROVIDERS_KEY = "providers"
-"""The one list of tables: its entries have the keys `providers[0]`, with the value None, and their
-settings `providers[0].name`."""
+PRICES_KEY = "prices"
+
+LISTS: dict[str, frozenset[str]] = {
+    PROVIDERS_KEY: frozenset(BY_PROVIDER_KEY),
+    PRICES_KEY: frozenset(PRICE_KEYS),
+}
+"""The lists of tables, and the keys that a table of each may have. Their entries have the keys
+`providers[0]`, with the value None, and their settings `providers[0].name`."""
 
 
 @dataclass(slots=True)

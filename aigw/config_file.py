@@ -12,10 +12,9 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aigw.config_document import PROVIDERS_KEY, Document, is_table
+from aigw.config_document import LISTS, PRICES_KEY, PROVIDERS_KEY, Document, is_table
 from aigw.errors import ConfigError
 from aigw.options import BY_KEY, OPTIONS, nearest
-from aigw.provider_options import BY_PROVIDER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +34,8 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderTable:
-    """One entry of the list of providers: `key` is `providers[0]`, `entries` are by setting."""
+class ListedTable:
+    """One entry of a list of tables: `key` is `providers[0]`, `entries` are by setting."""
 
     key: str
     line: int | None
@@ -50,15 +49,16 @@ class ConfigFile:
     path: Path
     entries: Mapping[str, Entry]
     problems: tuple[str, ...] = ()
-    providers: tuple[ProviderTable, ...] = ()
+    providers: tuple[ListedTable, ...] = ()
+    prices: tuple[ListedTable, ...] = ()
 
     def place(self, key: str) -> str:
         """Where a key stands, for a message: `PATH:LINE: KEY`."""
         return _place(self.path, key, self.entries[key].line)
 
-    def provider_place(self, table: ProviderTable, key: str = "") -> str:
-        """Where a provider, or one of its keys, stands: `PATH:LINE: providers[0].KEY`."""
-        if not key:
+    def table_place(self, table: ListedTable, key: str = "") -> str:
+        """Where an entry of a list, or one of its keys, stands: `PATH:LINE: providers[0].KEY`."""
+        if key not in table.entries:
             return _place(self.path, table.key, table.line)
         return _place(self.path, f"{table.key}.{key}", table.entries[key].line)
 
@@ -133,38 +133,44 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path}:{line}: is not text in UTF-8") from None
 
 
-_PROVIDER = re.compile(rf"({PROVIDERS_KEY}\[\d+\])(?:\.(.*))?", re.DOTALL)
+_LISTED = re.compile(rf"(({'|'.join(LISTS)})\[\d+\])(?:\.(.*))?", re.DOTALL)
 
 
 def _sorted_out(path: Path, document: Document) -> ConfigFile:
     """Known keys as entries, the others as problems."""
     entries: dict[str, Entry] = {}
-    providers: dict[str, ProviderTable] = {}
+    lists: dict[str, dict[str, ListedTable]] = {name: {} for name in LISTS}
     problems = list(document.problems)
     for key, value in document.leaves.items():
         line = document.lines.get(key)
         if key in BY_KEY:
             entries[key] = Entry(value, line)
-        elif match := _PROVIDER.fullmatch(key):
-            line = line or document.lines.get(match[1]) or document.lines.get(PROVIDERS_KEY)
-            table = providers.setdefault(match[1], ProviderTable(match[1], line))
-            if problem := _take_setting(table, match[2], Entry(value, line)):
+        elif match := _LISTED.fullmatch(key):
+            line = line or document.lines.get(match[1]) or document.lines.get(match[2])
+            table = lists[match[2]].setdefault(match[1], ListedTable(match[1], line))
+            if problem := _take_setting(table, match[3], Entry(value, line), LISTS[match[2]]):
                 problems.append(f"{_place(path, key, line)}: {problem}")
-        elif key == PROVIDERS_KEY:
+        elif key in LISTS:
             problems.append(f"{_place(path, key, line)}: must be a list of tables")
         elif is_table(key):
             problems.append(f"{_place(path, key, line)}: must be a table of keys")
         else:
             problems.append(f"{_place(path, key, line)}: unknown key{_nearest_key(key)}")
-    return ConfigFile(path, entries, tuple(problems), tuple(providers.values()))
+    return ConfigFile(
+        path,
+        entries,
+        tuple(problems),
+        providers=tuple(lists[PROVIDERS_KEY].values()),
+        prices=tuple(lists[PRICES_KEY].values()),
+    )
 
 
-def _take_setting(table: ProviderTable, key: str | None, entry: Entry) -> str:
-    """Put a provider's setting into its table; returns what is wrong with it, if anything."""
+def _take_setting(table: ListedTable, key: str | None, entry: Entry, known: frozenset[str]) -> str:
+    """Put an entry's setting into its table; returns what is wrong with it, if anything."""
     if key is None:  # the entry itself, which comes before its keys
         return "" if entry.value is None else "must be a table of keys"
-    if key not in BY_PROVIDER_KEY:
-        return f"unknown key{nearest(key, BY_PROVIDER_KEY)}"
+    if key not in known:
+        return f"unknown key{nearest(key, known)}"
     table.entries[key] = entry
     return ""
 
@@ -175,7 +181,7 @@ def _nearest_key(key: str) -> str:
     for option in OPTIONS:
         if option.key.rpartition(".")[2] == last:
             return f" (did you mean {option.key}?)"
-    known = [*(o.key for o in OPTIONS if o.key), PROVIDERS_KEY]
+    known = [*(o.key for o in OPTIONS if o.key), *LISTS]
     return nearest(key, known) or nearest(key, BY_KEY)
 
 

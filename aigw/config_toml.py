@@ -7,7 +7,7 @@ import tomllib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from aigw.config_document import PROVIDERS_KEY, Document, is_table, twice
+from aigw.config_document import LISTS, Document, is_table, twice
 from aigw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,19 +47,19 @@ def _leaves(table: dict[str, Any], prefix: str) -> dict[str, object]:
         key = f"{prefix}{name}"
         if isinstance(value, dict) and is_table(key):
             leaves.update(_leaves(value, f"{key}."))
-        elif key == PROVIDERS_KEY and isinstance(value, list):
-            leaves.update(_provider_leaves(value))
+        elif key in LISTS and isinstance(value, list):
+            leaves.update(_listed_leaves(key, value))
         else:
             leaves[key] = value
     return leaves
 
 
-def _provider_leaves(providers: list[Any]) -> Iterator[tuple[str, object]]:
-    for index, entry in enumerate(providers):
-        key = f"{PROVIDERS_KEY}[{index}]"
+def _listed_leaves(name: str, entries: list[Any]) -> Iterator[tuple[str, object]]:
+    for index, entry in enumerate(entries):
+        key = f"{name}[{index}]"
         yield key, None if isinstance(entry, dict) else entry
         if isinstance(entry, dict):
-            yield from ((f"{key}.{name}", value) for name, value in entry.items())
+            yield from ((f"{key}.{setting}", value) for setting, value in entry.items())
 
 
 def _keys(text: str) -> Iterator[tuple[str, int]]:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from aigw.config_document import PROVIDERS_KEY, Document, is_table, twice
+from aigw.config_document import LISTS, Document, is_table, twice
 from aigw.errors import ConfigError
 from aigw.options import BY_KEY
-from aigw.provider_options import BY_PROVIDER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,24 +55,24 @@ class _Walk:
                 self.visit(value, f"{key}.")
             elif isinstance(value, yaml.ScalarNode) and not value.value and is_table(key):
                 pass  # a heading whose keys are all commented out
-            elif key == PROVIDERS_KEY:
-                self._visit_providers(value)
+            elif key in LISTS:
+                self._visit_list(key, value)
             else:
                 self._leaf(key, value, known=key in BY_KEY)
 
-    def _visit_providers(self, node: yaml.Node) -> None:
+    def _visit_list(self, name: str, node: yaml.Node) -> None:
         leaves = self.document.leaves
         if not isinstance(node, yaml.SequenceNode):
             if node.tag != _NULL:
-                leaves[PROVIDERS_KEY] = None
+                leaves[name] = None
             return
         for index, entry in enumerate(node.value):
-            place = f"{PROVIDERS_KEY}[{index}]"
+            place = f"{name}[{index}]"
             self.document.lines[place] = entry.start_mark.line + 1
             leaves[place] = None if isinstance(entry, yaml.MappingNode) else False
             if isinstance(entry, yaml.MappingNode):
                 for key, value in self._pairs(entry, f"{place}."):
-                    known = key.removeprefix(f"{place}.") in BY_PROVIDER_KEY
+                    known = key.removeprefix(f"{place}.") in LISTS[name]
                     self._leaf(key, value, known=known)
 
     def _pairs(self, node: yaml.MappingNode, prefix: str) -> Iterator[tuple[str, yaml.Node]]:

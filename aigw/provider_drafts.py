@@ -26,7 +26,7 @@ from aigw.secrets import is_reference
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aigw.config_file import ConfigFile, ProviderTable
+    from aigw.config_file import ConfigFile, ListedTable
 
 # Four digits: more providers than any gateway has, and no number too long to be read.
 _VARIABLE = re.compile(
@@ -112,17 +112,17 @@ def drafts_from_file(file: ConfigFile, reader: ValueReader) -> list[Draft]:
     return [_listed_draft(file, table, reader) for table in file.providers]
 
 
-def _listed_draft(file: ConfigFile, table: ProviderTable, reader: ValueReader) -> Draft:
+def _listed_draft(file: ConfigFile, table: ListedTable, reader: ValueReader) -> Draft:
     levels: dict[str, list[Given]] = {}
     for key, entry in table.entries.items():
         option = BY_PROVIDER_KEY[key]
         if option.kind == "url" and entry.value == "":
             continue
         origin = Origin("file", f"{file.path}:{table.key}.{key}")
-        place = file.provider_place(table, key)
+        place = file.table_place(table, key)
         given = Given(entry.value, origin, place, file.path.parent, file.path)
         levels.setdefault(option.name, []).append(given)
-    draft = Draft(file.provider_place(table), lambda setting: setting)
+    draft = Draft(file.table_place(table), lambda setting: setting)
     return _filled(draft, levels, reader)
 
 

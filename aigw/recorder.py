@@ -17,6 +17,7 @@ import msgspec
 
 from aigw import clock
 from aigw.errors import StoreError
+from aigw.pricing.cost import UNPRICED, Cost
 from aigw.records import (
     STOPPED_MESSAGE,
     STOPPED_TYPE,
@@ -85,17 +86,6 @@ class Observer(Protocol):
 
     def ended(self, start: InterceptionStart, end: InterceptionEnd) -> None:
         """An interception is over."""
-
-
-class Cost(msgspec.Struct, frozen=True, gc=False):
-    """What a response costs at list price. `micros`: millionths of a US dollar, None: no price known."""
-
-    micros: int | None = None
-    source: str = ""
-    context_window: int | None = None
-
-
-UNPRICED = Cost()
 
 
 class Pricing(Protocol):

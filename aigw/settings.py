@@ -16,6 +16,8 @@ from aigw.errors import ConfigError
 from aigw.given import Given, Origin, Source, ValueReader
 from aigw.option_values import STANDARD_OUTPUTS, Address, anchored, format_size, text_of
 from aigw.options import BY_FLAG, BY_NAME, BY_VARIABLE, OPTIONS, Option, nearest
+from aigw.price_config import resolve_prices
+from aigw.price_settings import PriceSettings
 from aigw.provider_config import Resolved, resolve_providers
 from aigw.provider_options import is_provider_variable
 from aigw.provider_settings import ProviderSettings
@@ -52,7 +54,7 @@ class Settings:
 
     `config` is the file that was read, None when none was. `log_human` and `log_json` are empty,
     `/dev/stderr`, `/dev/stdout` or an absolute path. All paths are absolute. `providers` are all that
-    are configured, those switched off too, whichever way.
+    are configured, those switched off too, whichever way. `prices` are those of the file.
     """
 
     enabled: bool
@@ -100,6 +102,7 @@ class Settings:
     prometheus_enable: bool
     prometheus_address: Address
     providers: tuple[ProviderSettings, ...] = ()
+    prices: tuple[PriceSettings, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -127,6 +130,7 @@ def resolve(
     resolver.check_together(values)
     resolved = Resolved(values, resolver.origins, resolver.places)
     values["providers"] = resolve_providers(resolved, resolver.file, resolver.reader)
+    values["prices"] = resolve_prices(resolver.file, values["providers"], resolver.reader)
     resolver.warn_of_unknown_variables()
     if resolver.problems:
         raise ConfigError(*resolver.problems)

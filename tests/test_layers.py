@@ -28,7 +28,7 @@ LAYERS: list[list[str]] = [
     ["aigw.pricing"],
     ["aigw.store", "aigw.telemetry", "aigw.wire"],
     ["aigw.records"],
-    ["aigw.settings", "aigw.provider_config", "aigw.options_doc"],
+    ["aigw.settings", "aigw.provider_config", "aigw.price_config", "aigw.options_doc"],
     ["aigw.provider_rules", "aigw.provider_bedrock", "aigw.provider_drafts"],
     ["aigw.given"],
     [
@@ -39,7 +39,7 @@ LAYERS: list[list[str]] = [
         "aigw.options",
     ],
     ["aigw.gateway_options", "aigw.server_options", "aigw.provider_options"],
-    ["aigw.provider_settings", "aigw.provider_types"],
+    ["aigw.provider_settings", "aigw.provider_types", "aigw.price_settings"],
     ["aigw.option", "aigw.secrets"],
     ["aigw.option_values", "aigw.durations", "aigw.patterns", "aigw.actor_names"],
     ["aigw.errors", "aigw.clock", "aigw.tasks", "aigw"],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aigw.errors import ConfigError
 from aigw.gateway.actor import ActorHeaders
 from aigw.gateway.circuit import BreakerSettings
+from aigw.price_settings import PriceSettings
 from aigw.provider_settings import ProviderSettings
 from aigw.providers.build import build_provider
 from aigw.providers.key_pool import PoolObserver
@@ -38,6 +39,7 @@ class Configuration:
         actor: how providers are told who asks; `actor_removal` only keeps clients from telling it.
         breaker: None when there are no circuit breakers.
         retention: how long records are kept; zero: for ever.
+        prices: of models, where the operator knows better than the price list.
     """
 
     providers: Mapping[str, Provider]
@@ -48,6 +50,7 @@ class Configuration:
     actor_removal: ActorHeaders = _UNTOLD
     breaker: BreakerSettings | None = None
     retention: timedelta = timedelta(0)
+    prices: tuple[PriceSettings, ...] = ()
 
     @property
     def disabled(self) -> Mapping[str, ProviderSettings]:
@@ -115,6 +118,7 @@ def from_settings(
         actor_removal=_actor(settings, send=False),
         breaker=_breaker(settings),
         retention=settings.retention,
+        prices=settings.prices,
     )
 
 

@@ -1,0 +1,80 @@
+"""Under which names a price list may have a model, and whose list it is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONGEST_MODEL = 256
+"""Characters of a name that is looked for. It is a client's choice, and lists are searched with it."""
+
+_VENDORS = {
+    "openai": ("openai",),
+    "anthropic": ("anthropic",),
+    "bedrock": ("aws",),
+    "azure": ("azure",),
+    "google": ("google",),
+    "openrouter": ("openrouter",),
+    # Plans: what the same tokens cost at the vendor's own API.
+    "chatgpt": ("openai",),
+    "copilot": ("openai", "anthropic", "google", "github-copilot"),
+}
+"""By type of provider, genai-prices' ids of the price lists, the first that has the model."""
+
+_VENDOR_NAMES = {"xai": "x-ai", "mistralai": "mistral", "z-ai": "zai", "moonshot": "moonshotai"}
+"""Of the `vendor/` before a model's name, where genai-prices calls it otherwise."""
+
+_LISTED_VENDORS = frozenset(
+    {
+        "anthropic", "cohere", "deepseek", "google", "mistral", "moonshotai", "openai", "perplexity",
+        "x-ai", "zai",
+    }
+)  # fmt: skip
+
+_DATE = re.compile(r"-20\d\d-?[01]\d-?[0-3]\d$")
+_LONG_CONTEXT = re.compile(r"\[1m\]$", re.IGNORECASE)
+_GEOGRAPHY = re.compile(r"^(?!global\.)[a-z]{2,6}(?:-gov)?\.(?=[a-z0-9]+\.)")
+
+
+def vendors_of(kind: str, model: str) -> tuple[str, ...]:
+    """Whose price lists a provider's models are in; none where only its address can tell.
+
+    Vercel's gateway asks what the vendor asks, and has the vendor in the model's name:
+    https://vercel.com/docs/ai-gateway/pricing
+    """
+    if kind != "vercel":
+        return _VENDORS.get(kind, ())
+    vendor = model.partition("/")[0].lower()
+    name = _VENDOR_NAMES.get(vendor, vendor)
+    return (name,) if name in _LISTED_VENDORS else ()
+
+
+def candidates(kind: str, model: str) -> Iterator[str]:
+    """Names to look for, the best first.
+
+    A snapshot's date is left off only where the list does not have that snapshot.
+    """
+    name = _LONG_CONTEXT.sub("", model.strip())
+    if kind == "bedrock":
+        name = _without_arn(name)
+    elif kind != "openrouter" and not name.startswith("ft:"):
+        # `models/gemini-...`, `publishers/google/models/...`, `vendor/model`.
+        yield name
+        name = name.rpartition("/")[2]
+    yield name
+    undated = _DATE.sub("", name)
+    if undated != name:
+        yield undated
+    # A geography that the list lacks costs what the region itself does.
+    if kind == "bedrock" and (regional := _GEOGRAPHY.sub("", name)) != name:
+        yield regional
+
+
+def _without_arn(name: str) -> str:
+    """The model or inference profile that an ARN ends in; the id of one's own profile says nothing."""
+    if not name.lower().startswith("arn:"):
+        return name
+    return name.rpartition("/")[2]

@@ -1,0 +1,155 @@
+"""A model's price, and what a response costs by it: exact, in integers, rounded once.
+
+Rates are whole micro-dollars (millionths of a US dollar) per million tokens, as Coder's AI Gateway
+has them; of searches and requests per thousand. So a response's cost is a sum of integers over one million, and
+nothing is rounded but the sum, half up.
+
+What a usage has and a price has not:
+
+- Reasoning is part of the output and is never charged again.
+- Tokens read from or written to a cache without a rate of their own are charged as input: there is
+  no provider whose cache reads cost more, and one without a price for writing asks none on top.
+- Tokens written for an hour without a rate of their own: twice the input rate where writing costs
+  more than input. Only Anthropic's models have the two lifetimes, and that is their rule:
+  https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing
+- Input, output, audio, and searches without a rate make the whole response unpriced. Audio is not
+  charged as text: it costs up to twenty times as much.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from aigw.wire.facts import UsageFact
+
+_MILLION = 1_000_000
+_PER_THOUSAND = 1000
+"""A rate per thousand, times this, is one per million."""
+
+TIERS_OF_SERVICE = ("batch", "flex", "priority", "fast")
+"""Classes of service that providers charge otherwise than the standard one."""
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Micro-dollars per million tokens, of searches and requests per thousand. None: no such rate.
+
+    `cache_write` is for five minutes, or for as long as a provider without a choice keeps it.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    cache_write_1h: int | None = None
+    input_audio: int | None = None
+    output_audio: int | None = None
+    web_search: int | None = None
+    file_search: int | None = None
+    request: int | None = None
+
+
+class Tier(msgspec.Struct, frozen=True, gc=False):
+    """Rates for responses whose whole input, cached tokens too, is more than `above` tokens.
+
+    They are for all of the response's tokens, not only for those beyond the threshold.
+    """
+
+    above: int
+    rates: Rates
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a model costs.
+
+    Attributes:
+        rates: of the standard class of service.
+        tiers: where long inputs cost otherwise, by rising threshold.
+        services: of other classes of service, by name, each complete; one that is missing is
+            charged as the standard one.
+        context_window: most input tokens that the model takes; None where nobody says.
+    """
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    services: dict[str, Price] = {}
+    context_window: int | None = None
+
+    def rates_for(self, input_tokens: int, service: str = "") -> Rates:
+        """The rates that a whole input of so many tokens comes under, in a class of service."""
+        price = self.services.get(service, self)
+        found = price.rates
+        for tier in price.tiers:
+            if input_tokens <= tier.above:
+                break
+            found = tier.rates
+        return found
+
+
+def cost_micros(price: Price, usage: UsageFact) -> int | None:
+    """What a response costs, in micro-dollars; None where the price lacks a rate that it takes."""
+    fresh = usage.input_tokens
+    read = usage.cache_read_input_tokens
+    written = usage.cache_write_input_tokens
+    rates = price.rates_for(fresh + read + written, usage.service_tier)
+    if rates.input is None and fresh + read + written:
+        return None
+    if rates.output is None and usage.output_tokens:
+        return None
+    input_rate = rates.input or 0
+    total = fresh * input_rate + usage.output_tokens * (rates.output or 0)
+    total += (rates.request or 0) * _PER_THOUSAND
+    if read:
+        total += read * _or(rates.cache_read, input_rate)
+    if written:
+        total += _writing(rates, input_rate, written, usage)
+    if usage.extra:
+        further = _further(rates, input_rate, usage)
+        if further is None:
+            return None
+        total += further
+    return (total + _MILLION // 2) // _MILLION
+
+
+def _or(rate: int | None, fallback: int) -> int:
+    return fallback if rate is None else rate
+
+
+def _writing(rates: Rates, input_rate: int, written: int, usage: UsageFact) -> int:
+    """What was written to the cache. Only the lifetime of an hour is told apart; it is in the sum."""
+    rate = _or(rates.cache_write, input_rate)
+    lasting = min(usage.extra.get("cache_ephemeral_1h_input", 0), written)
+    lasting_rate = rates.cache_write_1h
+    if lasting_rate is None:
+        lasting_rate = 2 * input_rate if rate > input_rate else rate
+    return (written - lasting) * rate + lasting * lasting_rate
+
+
+def _further(rates: Rates, input_rate: int, usage: UsageFact) -> int | None:
+    """Searches, and what audio costs more than text; None where a rate is missing."""
+    extra = usage.extra
+    total = 0
+    for count, rate in (
+        (extra.get("web_search_requests", 0), rates.web_search),
+        (extra.get("file_search_requests", 0), rates.file_search),
+    ):
+        if count:
+            if rate is None:
+                return None
+            total += count * rate * _PER_THOUSAND
+    # Audio is part of the input and the output. Of what was cached nobody says how much was audio.
+    for count, rate, text_rate in (
+        (min(extra.get("prompt_audio", 0), usage.input_tokens), rates.input_audio, input_rate),
+        (
+            min(extra.get("completion_audio", 0), usage.output_tokens),
+            rates.output_audio,
+            rates.output or 0,
+        ),
+    ):
+        if count:
+            if rate is None:
+                return None
+            total += count * (rate - text_rate)
+    return total
