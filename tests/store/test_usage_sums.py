@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from itertools import product
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -34,45 +35,51 @@ ZONES = (
     "Africa/Cairo",
     "America/St_Johns",
     "Pacific/Kiritimati",
+    "Africa/Monrovia",
 )
-# Clocks change in Berlin, Cairo and Lord Howe; and a day on which they change nowhere.
+# Clocks change in Berlin, Cairo and Lord Howe; and in 1971 Monrovia was 44:30 away from UTC.
 ANCHORS = tuple(
     int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) * SECOND
-    for day in ("2026-03-29", "2026-10-25", "2026-04-24", "2026-10-04", "2026-07-01")
+    for day in ("2026-03-29", "2026-10-25", "2026-04-24", "2026-10-04", "1971-07-01")
 )
 
 
 @dataclass
 class History:
-    """Applies steps to a store."""
+    """Applies steps to a store. Moments are relative to the anchor."""
 
     store: Store
+    anchor: int
     open: list[str] = field(default_factory=list)
     count: int = 0
 
     def begin(self, at: int, fields: dict[str, Any]) -> None:
         self.count += 1
         key = f"i-{self.count:04d}"
-        self.store.write(start(key, at, **fields))
+        self.store.write(start(key, self.anchor + at, **fields))
         self.open.append(key)
 
     def finish(self, which: int, fields: dict[str, Any]) -> None:
         if self.open:
             key = self.open.pop(which % len(self.open))
-            self.store.write(end(key, ANCHORS[0], **fields))
+            self.store.write(end(key, self.anchor, **fields))
+
+    def whole(self, at: int, fields: dict[str, Any], ending: dict[str, Any]) -> None:
+        self.begin(at, fields)
+        self.finish(-1, ending)
 
     def prune(self, at: int) -> None:
-        prune_batch(self.store.connection, at, 3)
+        prune_batch(self.store.connection, self.anchor + at, 3)
 
     def roll(self, limit: int) -> None:
         roll_up(self.store.connection, limit)
 
 
+# Relative to an anchor, and few: so that edges and records meet in one quarter.
 moments = st.builds(
-    lambda anchor, quarter, rest: anchor + quarter * QUARTER + rest,
-    st.sampled_from(ANCHORS),
-    st.integers(-100, 100),
-    st.sampled_from([0, 1, QUARTER // 2, QUARTER - 1]),
+    lambda quarter, rest: quarter * QUARTER + rest,
+    st.sampled_from([-96, -1, 0, 1, 2, 4, 96]),
+    st.sampled_from([0, 870 * SECOND - 1, 870 * SECOND]),
 )
 starts = st.fixed_dictionaries(
     {
@@ -94,40 +101,50 @@ ends = st.fixed_dictionaries(
         "estimated": st.integers(0, 1),
     }
 )
+whole = st.tuples(st.just("whole"), moments, starts, ends)
 steps = st.one_of(
-    st.tuples(st.just("begin"), moments, starts),
+    whole,
+    whole.map(tuple),  # not the same one: strategies that are equal count once
+    whole.map(lambda step: step[:]),
     st.tuples(st.just("begin"), moments, starts),
     st.tuples(st.just("finish"), st.integers(0, 9), ends),
-    st.tuples(st.just("finish"), st.integers(0, 9), ends),
-    st.tuples(st.just("roll"), st.integers(1, 9)),
+    st.tuples(st.just("roll"), st.integers(1, 20)),
     st.tuples(st.just("prune"), moments),
 )
-bounds = st.one_of(st.none(), moments)
-dimensions = st.lists(st.sampled_from(DIMENSIONS), max_size=3, unique=True)
+questions = st.lists(st.sampled_from(DIMENSIONS), max_size=3, unique=True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
-    st.lists(steps, max_size=30), dimensions, bounds, bounds, st.sampled_from(ZONES), st.booleans()
+    st.sampled_from(ANCHORS),
+    st.lists(steps, min_size=2, max_size=30),
+    st.lists(questions, min_size=3, max_size=3),
+    st.lists(moments, max_size=3),
+    st.sampled_from(ZONES),
+    st.booleans(),
 )
 def test_sums_are_those_of_the_interceptions(
+    anchor: int,
     history: list[tuple[Any, ...]],
-    by: list[str],
-    since: int | None,
-    until: int | None,
+    asked: list[list[str]],
+    bounds: list[int],
     zone: str,
     is_rolled: bool,
 ) -> None:
     with TemporaryDirectory() as folder, new_store(Path(folder) / "aigw.db") as store:
         store.connection.execute("PRAGMA synchronous = OFF")
-        made = History(store)
+        made = History(store, anchor)
         for step, *arguments in history:
             getattr(made, step)(*arguments)
         while is_rolled and roll_up(store.connection):
             pass
+        # Bounds at all times that the history has: the edges cut quarters apart.
+        times = {step[1] for step in history if step[0] in ("whole", "begin")}
+        edges = [None, *(anchor + at for at in sorted(times | set(bounds)))]
         with closing(open_reader(store.path)) as reader:
-            expected = added_up(reader, by, since, until, ZoneInfo(zone))
-            assert usage(reader, by, since, until, ZoneInfo(zone)) == expected
+            for by, since, until in product(asked, edges, edges):
+                expected = added_up(reader, by, since, until, ZoneInfo(zone))
+                assert usage(reader, by, since, until, ZoneInfo(zone)) == expected
 
 
 def added_up(
@@ -195,3 +212,32 @@ def test_whole_quarters_are_read_from_their_sums(tmp_path: Path) -> None:
             assert usage(reader, [], noon - 1, noon + 3 * QUARTER + 1, utc)[()].requests == 34
             assert usage(reader, [], noon, noon + 1, utc)[()].requests == 1
             assert usage(reader, ["session"], None, None, utc)[("session-1",)].requests == 4
+
+
+def test_a_quarter_that_is_cut_counts_in_part(tmp_path: Path) -> None:
+    noon = ANCHORS[0] + 12 * HOUR
+    with new_store(tmp_path / "aigw.db") as store:
+        for at in (noon, noon + 5 * SECOND, noon + QUARTER, noon + QUARTER + 5 * SECOND):
+            store.whole(at)
+        while roll_up(store.connection):
+            pass
+        with closing(open_reader(store.path)) as reader:
+            for by in DIMENSIONS:
+                found = usage(reader, [by], noon + 1, noon + QUARTER + 1, ZoneInfo("UTC"))
+                assert sum(sums.requests for sums in found.values()) == 2
+
+
+def test_midnight_within_a_quarter(tmp_path: Path) -> None:
+    monrovia = ZoneInfo("Africa/Monrovia")
+    midnight = int(datetime(1971, 7, 1, tzinfo=monrovia).timestamp()) * SECOND
+    assert midnight % QUARTER
+    with new_store(tmp_path / "aigw.db") as store:
+        for at in (midnight - 40 * HOUR, midnight - 1, midnight, midnight + SECOND):
+            store.whole(at)
+        while roll_up(store.connection):
+            pass
+        with closing(open_reader(store.path)) as reader:
+            for by in (["day"], ["hour"], ["session", "day"]):
+                assert usage(reader, by, None, None, monrovia) == added_up(
+                    reader, by, None, None, monrovia
+                )
