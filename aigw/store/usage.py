@@ -74,7 +74,7 @@ class Sums:
 FIGURES = tuple(field.name for field in fields(Sums))
 
 # total() and not sum() would give floats; an interception still running has NULL sums.
-_RECORD_SUMS = (
+RECORD_SUMS = (
     "count(*), ifnull(sum(input_tokens), 0), ifnull(sum(cache_read_input_tokens), 0),"
     " ifnull(sum(cache_write_input_tokens), 0), ifnull(sum(output_tokens), 0),"
     " ifnull(sum(reasoning_tokens), 0), count(*) FILTER (WHERE status = 'failed'),"
@@ -83,6 +83,8 @@ _RECORD_SUMS = (
     " ifnull(sum(cost_micros) FILTER (WHERE plan IS NOT NULL), 0),"
     " ifnull(sum(unpriced), 0), ifnull(sum(estimated), 0)"
 )
+"""The figures of `Sums`, in their order, from rows of `interceptions`."""
+
 _QUARTER_SUMS = (
     "sum(requests), sum(input_tokens), sum(cache_read_input_tokens),"
     " sum(cache_write_input_tokens), sum(output_tokens), sum(reasoning_tokens), sum(errors),"
@@ -238,7 +240,7 @@ class _Records:
     def rows(self, begin: int, end: int) -> Iterable[_Row]:
         """Of those started from `begin` on and before `end`."""
         return self._connection.execute(
-            f"SELECT {self._columns}{_RECORD_SUMS} FROM interceptions"  # noqa: S608 (our own names)
+            f"SELECT {self._columns}{RECORD_SUMS} FROM interceptions"  # noqa: S608 (our own names)
             f" WHERE started_at >= ? AND started_at < ? {self._grouping}",
             (begin, end),
         )
@@ -251,7 +253,7 @@ class _Records:
             ("end_seq IS NULL", []),
         ):
             rows = self._connection.execute(
-                f"SELECT started_at / {QUARTER}, {self._columns}{_RECORD_SUMS} FROM interceptions"  # noqa: S608
+                f"SELECT started_at / {QUARTER}, {self._columns}{RECORD_SUMS} FROM interceptions"  # noqa: S608
                 f" WHERE {condition} GROUP BY {self._columns}1",
                 values,
             )
