@@ -102,7 +102,7 @@ def logs(
     path = database_path(db, os.environ)
     if lines is None:
         lines = DEFAULT_LINES_FOLLOWING if follow else DEFAULT_LINES
-    show = _printer(json=json)
+    show = _printer(query, json=json)
     if follow:
         _follow(path, filters, lines, show)
     else:
@@ -160,7 +160,7 @@ def _whole_id(connection: object, filters: Filters) -> Filters:
         raise StoreError(str(error)) from error
 
 
-def _printer(*, json: bool) -> Callable[[Iterable[Record]], None]:
+def _printer(query: str | None, *, json: bool) -> Callable[[Iterable[Record]], None]:
     """Prints records and flushes once per call, so that a follower's reader sees them at once."""
     from aigw.cli.messages import wants_colour
     from aigw.cli.record_lines import line
@@ -170,11 +170,16 @@ def _printer(*, json: bool) -> Callable[[Iterable[Record]], None]:
     prepare_stdout()
     out = sys.stdout
     colour = wants_colour(out)
+    matches = None
+    if query is not None and colour:
+        from aigw.cli.highlight import Highlighter
+
+        matches = Highlighter(query)
 
     def text(record: Record) -> str:
         if json:
             return json_text(log_object(record))
-        return line(record, width=_width(), colour=colour)
+        return line(record, width=_width(), colour=colour, matches=matches)
 
     def show(records: Iterable[Record]) -> None:
         for record in records:

@@ -70,6 +70,13 @@ def _answer(arguments: Sequence[str]) -> int:
     if words == ["--version"]:
         print(f"aigw {__version__}")
         return 0
+    if words[:1] == ["statusline"]:
+        # Run every few seconds: it answers without typer, too.
+        from aigw.cli.statusline import answer as status
+
+        code = status(words[1:])
+        if code is not None:
+            return code
     return _run_command(words)
 
 

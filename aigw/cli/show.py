@@ -117,7 +117,12 @@ def _tokens(item: dict[str, Any]) -> str:
         "cache_write_input_tokens",
         "output_tokens",
     )
+    from aigw.cli.record_lines import cost_text
+
     figures = {name.removesuffix("_tokens"): item[name] for name in names} | item["metadata"]
+    figures["cost"] = cost_text(item["cost_micros"], item["cost_basis"])
+    if item["price_source"]:
+        figures["price from"] = item["price_source"]
     return "\n".join(f"{name}: {value}" for name, value in figures.items())
 
 

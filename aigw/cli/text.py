@@ -85,3 +85,13 @@ def size_text(size: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
         amount /= _KIB
     return f"{amount:.1f} TiB"
+
+
+def short_number(value: int) -> str:
+    """Three digits and a unit: 748k, 22.5G."""
+    amount = float(value)
+    for unit in ("", "k", "M", "G"):
+        if amount < 999.5:  # noqa: PLR2004 (what rounds to fewer than four digits)
+            return f"{amount:.3g}{unit}"
+        amount /= 1000
+    return f"{amount:.1f}T"

@@ -1,4 +1,4 @@
-"""`aigw usage`: requests and tokens, summed up."""
+"""`aigw usage`: requests, tokens and cost, summed up."""
 
 from __future__ import annotations
 
@@ -11,49 +11,77 @@ import typer
 from aigw.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import tzinfo
 
+    from aigw.cli.usage_table import Layout
     from aigw.store.usage import Key, Sums
 
 DEFAULT_SINCE = "30d"
 DEFAULT_BY = ("day",)
 
-_BOLD = "1"
-
-_HEADINGS = (
-    "requests", "input", "cache read", "cache write", "output", "reasoning", "errors", "aborted",
-)  # fmt: skip
+By = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHAT",
+        help="hour, day, week, month, provider, model, client, initiator, key, plan or session; "
+        "repeat to nest. Default day.",
+    ),
+]
+Since = Annotated[
+    str, typer.Option(metavar="TIME", help="From then on: 2h, 7d, a date, or RFC 3339.")
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before then: as for --since.")]
+Timezone = Annotated[
+    str | None,
+    typer.Option(metavar="TZ", help="Whose days: UTC, Europe/Berlin. Default the system's."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Comma separated, with a head line.")]
+Db = Annotated[
+    str | None, typer.Option(metavar="PATH", help="The database; default from the settings.")
+]
 
 
 def usage(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WHAT",
-            help="hour, day, week, month, provider, model, client, initiator or session; "
-            "repeat to nest. Default day.",
-        ),
-    ] = None,
-    since: Annotated[
-        str, typer.Option(metavar="TIME", help="From then on: 2h, 7d, a date, or RFC 3339.")
-    ] = DEFAULT_SINCE,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Before then: as for --since.")
-    ] = None,
-    timezone: Annotated[
-        str | None,
-        typer.Option(metavar="TZ", help="Whose days: UTC, Europe/Berlin. Default the system's."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Comma separated, with a head line.")] = False,
-    db: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The database; default from the settings.")
-    ] = None,
+    by: By = None,
+    since: Since = DEFAULT_SINCE,
+    until: Until = None,
+    timezone: Timezone = None,
+    json: Json = False,
+    csv: Csv = False,
+    db: Db = None,
 ) -> None:
-    """Sum up requests and tokens. Input excludes cached tokens; errors are failed requests."""
+    """Sum up requests, tokens and cost.
+
+    Input excludes cached tokens; errors are failed requests. Cost is the list price when the
+    response came; what a subscription covers is not in it but beside it.
+    """
+    from aigw.cli.usage_table import USAGE
+
+    report(by or DEFAULT_BY, since, until, timezone, json=json, csv=csv, db=db, layout=USAGE)
+
+
+def report(
+    by: Sequence[str],
+    since: str,
+    until: str | None,
+    timezone: str | None,
+    *,
+    json: bool,
+    csv: bool,
+    db: str | None,
+    layout: Layout,
+) -> None:
+    """Print the sums as asked for.
+
+    Raises:
+        ConfigError: something asked for is not known.
+        StoreError: the database cannot be read.
+    """
     from aigw import clock
     from aigw.cli.text import prepare_stdout
+    from aigw.cli.usage_table import print_table
     from aigw.settings import database_path
     from aigw.store.reader import reading
     from aigw.store.usage import usage as sums
@@ -73,14 +101,12 @@ def usage(
     elif csv:
         _print_csv(dimensions, groups)
     else:
-        _print_table(dimensions, groups, _span_text(begin, end, zone))
+        print_table(f"{layout.title} {_span_text(begin, end, zone)}", dimensions, groups, layout)
 
 
-def _dimensions(by: list[str] | None) -> Sequence[str]:
+def _dimensions(by: Sequence[str]) -> Sequence[str]:
     from aigw.store.usage import DIMENSIONS
 
-    if not by:
-        return DEFAULT_BY
     for name in by:
         if name not in DIMENSIONS:
             raise ConfigError(f"--by {name!r} is not known: use one of {', '.join(DIMENSIONS)}")
@@ -123,10 +149,16 @@ def _span_text(begin: int, end: int | None, zone: tzinfo | None) -> str:
     return f"since {shown(begin)}" + ("" if end is None else f", until {shown(end)}")
 
 
-def _figures(sums: Sums) -> dict[str, int]:
+def _figures(sums: Sums) -> dict[str, int | str]:
+    """Every figure; money as whole micro-dollars, and as decimal text that nothing is rounded in."""
+    from aigw.cli.money import exact_dollars
     from aigw.store.usage import FIGURES
 
-    return {name: getattr(sums, name) for name in FIGURES}
+    return {
+        **{name: getattr(sums, name) for name in FIGURES},
+        "cost_usd": exact_dollars(sums.cost_micros),
+        "plan_usd": exact_dollars(sums.plan_micros),
+    }
 
 
 def _print_json(
@@ -155,10 +187,10 @@ def _print_csv(dimensions: Sequence[str], groups: dict[Key, Sums]) -> None:
     import csv
 
     from aigw.cli.text import visible
-    from aigw.store.usage import FIGURES
+    from aigw.store.usage import Sums
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*dimensions, *FIGURES])
+    writer.writerow([*dimensions, *_figures(Sums())])
     for key, sums in groups.items():
         names = [_no_formula(visible(name)) for name in key]
         writer.writerow([*names, *_figures(sums).values()])
@@ -167,79 +199,3 @@ def _print_csv(dimensions: Sequence[str], groups: dict[Key, Sums]) -> None:
 def _no_formula(name: str) -> str:
     """Spreadsheets run a cell that begins so, and clients choose the names of models."""
     return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
-
-
-def _print_table(dimensions: Sequence[str], groups: dict[Key, Sums], span: str) -> None:
-    # Drawn here and not with rich.table: importing that takes a third of the command's time.
-    from shutil import get_terminal_size
-
-    from aigw.cli.messages import paint
-
-    rows = _rows(dimensions, groups)
-    lines = _aligned(dimensions, rows, "{:,}".format)
-    if sys.stdout.isatty() and max(map(_width, lines)) > get_terminal_size().columns:
-        lines = _aligned(dimensions, rows, _short)
-    sys.stdout.write(f"Usage {span}\n")
-    emphasised = [True, *(is_sum for _, _, is_sum in rows)]
-    for text, is_sum in zip(lines, emphasised, strict=True):
-        sys.stdout.write(f"{paint(text, _BOLD, sys.stdout) if is_sum else text}\n")
-
-
-def _rows(dimensions: Sequence[str], groups: dict[Key, Sums]) -> list[tuple[Key, Sums, bool]]:
-    """The lines' names and figures, and which are sums of others: subtotals come first."""
-    from aigw.cli.text import visible
-    from aigw.store.usage import total
-
-    rest = ("",) * (len(dimensions) - 1)
-    subtotals = _subtotals(groups)
-    rows: list[tuple[Key, Sums, bool]] = []
-    previous = None
-    for key, sums in groups.items():
-        names = tuple(visible(name) or "(none)" for name in key)
-        if rest and key[0] != previous:
-            previous = key[0]
-            rows.append(((names[0], *rest), subtotals[previous], True))
-        rows.append((("", *names[1:]) if rest else names, sums, False))
-    rows.append((("total", *rest), total(list(groups.values())), True))
-    return rows
-
-
-def _aligned(
-    dimensions: Sequence[str], rows: list[tuple[Key, Sums, bool]], figure: Callable[[int], str]
-) -> list[str]:
-    table = [[*dimensions, *_HEADINGS]]
-    table += [[*names, *map(figure, _figures(sums).values())] for names, sums, _ in rows]
-    widths = [max(map(_width, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(_cells(row, widths, len(dimensions))).rstrip() for row in table]
-
-
-def _cells(row: Sequence[str], widths: Sequence[int], names: int) -> Iterator[str]:
-    """Names to the left, figures to the right."""
-    for position, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        space = " " * (width - _width(cell))
-        yield cell + space if position < names else space + cell
-
-
-def _width(text: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def _subtotals(groups: dict[Key, Sums]) -> dict[str, Sums]:
-    from aigw.store.usage import Sums
-
-    found: dict[str, Sums] = {}
-    for key, sums in groups.items():
-        found.setdefault(key[0], Sums()).add(sums)
-    return found
-
-
-def _short(value: int) -> str:
-    """Three digits and a unit: 748k, 22.5G."""
-    amount = float(value)
-    for unit in ("", "k", "M", "G"):
-        if amount < 999.5:  # noqa: PLR2004 (what rounds to fewer than four digits)
-            return f"{amount:.3g}{unit}"
-        amount /= 1000
-    return f"{amount:.1f}T"

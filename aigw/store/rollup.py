@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from aigw.store.linking import Linker
 from aigw.store.schema import last_seq
 
 ROLLED_SEQ = "rolled_seq"
@@ -111,6 +110,8 @@ def roll_up(connection: sqlite3.Connection, limit: int = BATCH) -> bool:
 
 def roll(connection: sqlite3.Connection, after: int, until: int) -> None:
     """Deal with the seqs after `after` up to `until`, in the transaction of the caller."""
+    from aigw.store.linking import Linker  # noqa: PLC0415 - readers of the sums start without it
+
     connection.execute(_ROLL, (after, until))
     connection.execute(_ACTIVE, (after, until))
     Linker(connection).adopt(after, until)

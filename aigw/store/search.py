@@ -8,6 +8,8 @@ database in memory with the same tokenizer, so that a committed record is always
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 import unicodedata
 from typing import TYPE_CHECKING
@@ -15,14 +17,25 @@ from typing import TYPE_CHECKING
 from aigw.store.schema import SEARCHED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
 INDEXED_SEQ = "indexed_seq"
+
+TOKENIZER = "unicode61"
+"""That of the index in the schema: letters and digits make words, case and accents do not matter."""
 
 FIRST_CHUNK = 256
 """Matches asked from the index at first: enough for a screen of lines in one step."""
 LARGEST_CHUNK = 16_384
 """Chunks grow up to this: fewer steps for a search whose other filters let little through."""
+
+LOOKED_AT = (1_024, 4_096)
+"""Seqs, by stretch, whose text is looked at before the index is asked for the beginnings of words: it
+merges all the words that begin so before it gives a row, which takes seconds for `a*` in a million
+records. A screen of such matches is found here in some 50 ms."""
+
+CANDIDATES = 2_048
+"""Records with the other words of a search that are looked at for the beginnings of words."""
 
 
 def _searchable(where: str) -> str:
@@ -36,6 +49,10 @@ def _searchable(where: str) -> str:
 # Each arm is in rowid order, so SQLite merges them row by row: no sort, no temporary table.
 _NEXT = f"{_searchable('seq > ?1')} ORDER BY seq LIMIT ?2"
 _BETWEEN = f"{_searchable('seq > ?1 AND seq < ?2')} ORDER BY seq"
+_CHOSEN = f"{_searchable('seq IN (SELECT value FROM json_each(?1))')} ORDER BY seq"  # noqa: S608
+
+# The terms of an expression: nothing within the quotes is a quote.
+_TERM = re.compile(r'"[^"]*"\*?')
 
 
 def indexed_seq(connection: sqlite3.Connection) -> int:
@@ -86,12 +103,25 @@ def match_expression(text: str) -> str:
     Raises:
         ValueError: there is no letter or digit to search for.
     """
-    terms = [
+    return " AND ".join(_phrases(text))
+
+
+def any_expression(text: str) -> str:
+    """As `match_expression`, but for what holds any of the words: to find each of them in a text.
+
+    Raises:
+        ValueError: there is no letter or digit to search for.
+    """
+    return " OR ".join(_phrases(text))
+
+
+def _phrases(text: str) -> list[str]:
+    found = [
         f'"{term}"{"*" if prefix else ""}' for term, prefix in _terms(text) if _has_token(term)
     ]
-    if not terms:
+    if not found:
         raise ValueError(f"nothing to search for in {text!r}: give at least one word or number")
-    return " AND ".join(terms)
+    return found
 
 
 def _terms(text: str) -> Iterator[tuple[str, bool]]:
@@ -109,6 +139,10 @@ def _has_token(term: str) -> bool:
     return any((kind := unicodedata.category(c))[0] in "LN" or kind == "Co" for c in term)
 
 
+_BELOW = "SELECT rowid FROM search WHERE search MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"
+_ABOVE = "SELECT rowid FROM search WHERE search MATCH ? AND rowid > ? ORDER BY rowid LIMIT ?"
+
+
 class TextMatch:
     """The records that match an expression, by `seq`, in either direction.
 
@@ -118,32 +152,57 @@ class TextMatch:
     def __init__(self, connection: sqlite3.Connection, expression: str) -> None:
         self._connection = connection
         self._expression = expression
+        terms = _TERM.findall(expression)
+        self._whole_words = " AND ".join(term for term in terms if not term.endswith("*"))
+        self._has_beginnings = any(term.endswith("*") for term in terms)
 
     def before(self, seq: int) -> Iterator[list[int]]:
         """Chunks of matching seqs below `seq`, falling."""
         end = indexed_seq(self._connection)
         if recent := self._recent(end, seq):
             yield recent[::-1]
-        position, size = min(seq, end + 1), FIRST_CHUNK
-        sql = "SELECT rowid FROM search WHERE search MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"
-        while chunk := self._ids(sql, position, size):
+        position = min(seq, end + 1)
+        if self._has_beginnings:
+            position = yield from self._looked_at(position)
+        size = FIRST_CHUNK
+        while chunk := self._ids(_BELOW, self._expression, position, size):
             yield chunk
             position, size = chunk[-1], min(size * 2, LARGEST_CHUNK)
+
+    def _looked_at(self, position: int) -> Generator[list[int], None, int]:
+        """Chunks of matches below a position, found without the index; gives how far that went."""
+        if not self._whole_words:
+            for size in LOOKED_AT:
+                low = position - size - 1
+                if found := self._recent(low, position):
+                    yield found[::-1]
+                position = low + 1
+            return position
+        for _ in range(CANDIDATES // FIRST_CHUNK):
+            chunk = self._ids(_BELOW, self._whole_words, position, FIRST_CHUNK)
+            if not chunk:
+                return 0
+            rows = self._connection.execute(_CHOSEN, (json.dumps(chunk),))
+            if found := matching(rows, self._expression):
+                yield found[::-1]
+            position = chunk[-1]
+        return position
 
     def after(self, seq: int) -> Iterator[list[int]]:
         """Chunks of matching seqs above `seq`, rising."""
         end = indexed_seq(self._connection)
         position, size = seq, FIRST_CHUNK
-        sql = "SELECT rowid FROM search WHERE search MATCH ? AND rowid > ? ORDER BY rowid LIMIT ?"
         # A complete index may hold more than `end` said when no transaction is open.
-        while position < end and (chunk := [s for s in self._ids(sql, position, size) if s <= end]):
+        while position < end and (
+            chunk := [s for s in self._ids(_ABOVE, self._expression, position, size) if s <= end]
+        ):
             yield chunk
             position, size = chunk[-1], min(size * 2, LARGEST_CHUNK)
         if recent := self._recent(max(seq, end), 1 << 62):
             yield recent
 
-    def _ids(self, sql: str, position: int, size: int) -> list[int]:
-        rows = self._connection.execute(sql, (self._expression, position, size))
+    def _ids(self, sql: str, expression: str, position: int, size: int) -> list[int]:
+        rows = self._connection.execute(sql, (expression, position, size))
         return [row[0] for row in rows]
 
     def _recent(self, low: int, high: int) -> list[int]:
@@ -160,7 +219,7 @@ def matching(rows: Iterable[tuple[int, str]], expression: str) -> list[int]:
     scratch = sqlite3.connect(":memory:")
     try:
         scratch.execute(
-            "CREATE VIRTUAL TABLE search USING fts5 (text, content = '', tokenize = 'unicode61')"
+            f"CREATE VIRTUAL TABLE search USING fts5 (text, content = '', tokenize = '{TOKENIZER}')"
         )
         insert = "INSERT INTO search (rowid, text) VALUES (?, ?)"
         scratch.execute(insert, first)

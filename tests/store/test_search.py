@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aigw.store import search
 from aigw.store.retention import prune_batch
 from aigw.store.search import TextMatch, index_batch, indexed_seq, match_expression
 from tests.store.rows import DAY, NOON, Store, prompt
@@ -82,6 +83,37 @@ def test_chunks_over_many_matches(store: Store, reader: sqlite3.Connection) -> N
     store.index()
     write_prompts(store, "same")
     assert matches(reader, "same") == [*range(2, 1002), 1003]
+
+
+@pytest.mark.parametrize("indexed", [0, 7, 100])
+def test_beginnings_of_words_are_found_with_and_without_the_index(
+    store: Store, reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, indexed: int
+) -> None:
+    monkeypatch.setattr(search, "LOOKED_AT", (3, 5))
+    monkeypatch.setattr(search, "FIRST_CHUNK", 2)
+    monkeypatch.setattr(search, "CANDIDATES", 6)
+    texts = [f"{'even' if n % 2 == 0 else 'odd'} n{n} t{n % 3}x" for n in range(30)]
+    write_prompts(store, *texts)
+    index_batch(store.connection, indexed)
+    assert len(matches(reader, "o*")) == 15
+    assert matches(reader, "t2*") == [n + 2 for n in range(2, 30, 3)]
+    assert matches(reader, "even t2*") == [n + 2 for n in range(2, 30, 6)]
+    assert matches(reader, "n3 e*") == []
+    assert matches(reader, "o* n2*") == [n + 2 for n in (21, 23, 25, 27, 29)]
+
+
+def test_a_screen_of_common_beginnings_asks_the_index_for_nothing(
+    store: Store, reader: sqlite3.Connection
+) -> None:
+    """It would merge all words that begin so, for seconds in a big store."""
+    write_prompts(store, *["alpha beta"] * 300)
+    store.index()
+    asked: list[str] = []
+    reader.set_trace_callback(asked.append)
+    assert next(TextMatch(reader, match_expression("a*")).before(1 << 40))[0] == 301
+    assert not [sql for sql in asked if "MATCH" in sql]
+    assert next(TextMatch(reader, match_expression("alpha b*")).before(1 << 40))[0] == 301
+    assert [sql for sql in asked if "MATCH" in sql and "*" in sql.partition("MATCH")[2]] == []
 
 
 def test_batches_advance_and_end(store: Store) -> None:

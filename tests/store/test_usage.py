@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from aigw.records import Status
+from aigw.store.rollup import roll_up
 from aigw.store.usage import Sums, period_label, total, usage
-from tests.store.rows import DAY, HOUR, NOON, Store
+from tests.store.rows import DAY, HOUR, NOON, Store, end, start
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,9 +59,12 @@ def test_names(store: Store, reader: sqlite3.Connection, name: str) -> None:
     assert requests(reader, [name], "UTC") == {("one",): 2, ("two",): 1}
 
 
-def test_no_session_is_an_empty_name(store: Store, reader: sqlite3.Connection) -> None:
-    store.whole(client_session_id=None)
-    assert requests(reader, ["session"], "UTC") == {("",): 1}
+def test_a_thread_without_a_session_counts_by_its_id(
+    store: Store, reader: sqlite3.Connection
+) -> None:
+    key = store.whole(client_session_id=None)
+    store.whole(client_session_id=None, correlating_tool_call_id="call_1", at=NOON + 1)
+    assert requests(reader, ["session"], "UTC") == {(key,): 2}
 
 
 def test_two_nest_in_the_order_asked(store: Store, reader: sqlite3.Connection) -> None:
@@ -142,3 +146,30 @@ def test_any_slicing_counts_everything_once(store: Store, reader: sqlite3.Connec
             assert (
                 total(list(usage(reader, by, None, None, ZoneInfo(zone)).values())).requests == 200
             )
+
+
+def test_money_is_told_apart(store: Store, reader: sqlite3.Connection) -> None:
+    for number, (plan, figures) in enumerate(
+        (
+            (None, {"cost_micros": 5}),
+            ("claude", {"cost_micros": 7}),
+            (None, {"unpriced": 2}),
+            (None, {"cost_micros": 1, "estimated": 1}),
+        )
+    ):
+        store.write(start(f"i-{number}", plan=plan), end(f"i-{number}", NOON, **figures))
+    for _ in range(2):
+        found = usage(reader, [], None, None, UTC)[()]
+        assert (found.cost_micros, found.plan_micros) == (6, 7)
+        assert (found.unpriced, found.estimated) == (2, 1)
+        assert requests(reader, ["plan"], "UTC") == {("",): 3, ("claude",): 1}
+        assert not roll_up(store.connection)
+
+
+def test_keys_have_their_names(store: Store, reader: sqlite3.Connection) -> None:
+    store.connection.execute(
+        "INSERT INTO gateway_keys VALUES ('k1', 'laptop', 'me', '', 0, 0, 0, 0, '', '', 0, 0, 0)"
+    )
+    for key in ("k1", "gone", None):
+        store.whole(api_key_id=key)
+    assert requests(reader, ["key"], "UTC") == {("",): 1, ("gone",): 1, ("laptop",): 1}

@@ -1,0 +1,243 @@
+"""Whatever has been rolled up, pruned or is still running: sums are those of the interceptions."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from itertools import product
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aigw.records import Status
+from aigw.store.reader import open_reader
+from aigw.store.retention import prune_batch
+from aigw.store.rollup import QUARTER, roll_up
+from aigw.store.usage import DIMENSIONS, PERIODS, Sums, period_label, usage
+from tests.store.rows import HOUR, SECOND, Store, end, new_store, start
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+from pathlib import Path
+
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "Africa/Cairo",
+    "America/St_Johns",
+    "Pacific/Kiritimati",
+    "Africa/Monrovia",
+)
+# Clocks change in Berlin, Cairo and Lord Howe; and in 1971 Monrovia was 44:30 away from UTC.
+ANCHORS = tuple(
+    int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) * SECOND
+    for day in ("2026-03-29", "2026-10-25", "2026-04-24", "2026-10-04", "1971-07-01")
+)
+
+
+@dataclass
+class History:
+    """Applies steps to a store. Moments are relative to the anchor."""
+
+    store: Store
+    anchor: int
+    open: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def begin(self, at: int, fields: dict[str, Any]) -> None:
+        self.count += 1
+        key = f"i-{self.count:04d}"
+        self.store.write(start(key, self.anchor + at, **fields))
+        self.open.append(key)
+
+    def finish(self, which: int, fields: dict[str, Any]) -> None:
+        if self.open:
+            key = self.open.pop(which % len(self.open))
+            self.store.write(end(key, self.anchor, **fields))
+
+    def whole(self, at: int, fields: dict[str, Any], ending: dict[str, Any]) -> None:
+        self.begin(at, fields)
+        self.finish(-1, ending)
+
+    def prune(self, at: int) -> None:
+        prune_batch(self.store.connection, self.anchor + at, 3)
+
+    def roll(self, limit: int) -> None:
+        roll_up(self.store.connection, limit)
+
+
+# Relative to an anchor, and few: so that edges and records meet in one quarter.
+moments = st.builds(
+    lambda quarter, rest: quarter * QUARTER + rest,
+    st.sampled_from([-96, -1, 0, 1, 2, 4, 96]),
+    st.sampled_from([0, 870 * SECOND - 1, 870 * SECOND]),
+)
+starts = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["a", "b", ""]),
+        "initiator_id": st.sampled_from(["me", "you"]),
+        "client": st.sampled_from(["", "Zed"]),
+        "plan": st.sampled_from([None, "claude"]),
+        "api_key_id": st.sampled_from([None, "k1", "k2"]),
+        "client_session_id": st.sampled_from([None, "s"]),
+    }
+)
+ends = st.fixed_dictionaries(
+    {
+        "status": st.sampled_from(list(Status)),
+        "input_tokens": st.integers(0, 9),
+        "reasoning_tokens": st.integers(0, 9),
+        "cost_micros": st.integers(0, 10**6),
+        "unpriced": st.integers(0, 2),
+        "estimated": st.integers(0, 1),
+    }
+)
+whole = st.tuples(st.just("whole"), moments, starts, ends)
+steps = st.one_of(
+    whole,
+    whole.map(tuple),  # not the same one: strategies that are equal count once
+    whole.map(lambda step: step[:]),
+    st.tuples(st.just("begin"), moments, starts),
+    st.tuples(st.just("finish"), st.integers(0, 9), ends),
+    st.tuples(st.just("roll"), st.integers(1, 20)),
+    st.tuples(st.just("prune"), moments),
+)
+questions = st.lists(st.sampled_from(DIMENSIONS), max_size=3, unique=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(ANCHORS),
+    st.lists(steps, min_size=2, max_size=30),
+    st.lists(questions, min_size=3, max_size=3),
+    st.lists(moments, max_size=3),
+    st.sampled_from(ZONES),
+    st.booleans(),
+)
+def test_sums_are_those_of_the_interceptions(
+    anchor: int,
+    history: list[tuple[Any, ...]],
+    asked: list[list[str]],
+    bounds: list[int],
+    zone: str,
+    is_rolled: bool,
+) -> None:
+    with TemporaryDirectory() as folder, new_store(Path(folder) / "aigw.db") as store:
+        store.connection.execute("PRAGMA synchronous = OFF")
+        made = History(store, anchor)
+        for step, *arguments in history:
+            getattr(made, step)(*arguments)
+        while is_rolled and roll_up(store.connection):
+            pass
+        # Bounds at all times that the history has: the edges cut quarters apart.
+        times = {step[1] for step in history if step[0] in ("whole", "begin")}
+        edges = [None, *(anchor + at for at in sorted(times | set(bounds)))]
+        with closing(open_reader(store.path)) as reader:
+            for by, since, until in product(asked, edges, edges):
+                expected = added_up(reader, by, since, until, ZoneInfo(zone))
+                assert usage(reader, by, since, until, ZoneInfo(zone)) == expected
+
+
+def added_up(
+    reader: sqlite3.Connection,
+    by: Sequence[str],
+    since: int | None,
+    until: int | None,
+    zone: tzinfo,
+) -> dict[tuple[str, ...], Sums]:
+    """The slow way: each interception by itself."""
+    found: dict[tuple[str, ...], Sums] = {}
+    with closing(reader.cursor()) as cursor:
+        cursor.row_factory = sqlite3.Row
+        rows = cursor.execute(
+            "SELECT i.*, s.id AS session FROM interceptions AS i"
+            " JOIN sessions AS s ON s.seq = i.session_seq"
+        ).fetchall()
+    for row in rows:
+        at = row["started_at"]
+        if (since is not None and at < since) or (until is not None and at >= until):
+            continue
+        local = datetime.fromtimestamp(at // SECOND, zone)
+        key = tuple(period_label(n, local) if n in PERIODS else name_of(row, n) for n in by)
+        found.setdefault(key, Sums()).add(sums_of(row))
+    return dict(sorted(found.items()))
+
+
+def name_of(row: sqlite3.Row, dimension: str) -> str:
+    column = {"provider": "provider_name", "initiator": "initiator_id", "key": "api_key_id"}
+    return row[column.get(dimension, dimension)] or ""
+
+
+def sums_of(row: sqlite3.Row) -> Sums:
+    cost = row["cost_micros"] or 0
+    return Sums(
+        requests=1,
+        input_tokens=row["input_tokens"] or 0,
+        cache_read_input_tokens=row["cache_read_input_tokens"] or 0,
+        cache_write_input_tokens=row["cache_write_input_tokens"] or 0,
+        output_tokens=row["output_tokens"] or 0,
+        reasoning_tokens=row["reasoning_tokens"] or 0,
+        errors=row["status"] == "failed",
+        aborted=row["status"] == "aborted",
+        cost_micros=0 if row["plan"] else cost,
+        plan_micros=cost if row["plan"] else 0,
+        unpriced=row["unpriced"] or 0,
+        estimated=row["estimated"] or 0,
+    )
+
+
+def test_whole_quarters_are_read_from_their_sums(tmp_path: Path) -> None:
+    """A sum that only `usage_quarters` has shows: it is read there, and only between the edges."""
+    noon = ANCHORS[-1] + 12 * HOUR
+    with new_store(tmp_path / "aigw.db") as store:
+        for n in range(4):
+            store.whole(noon + n * QUARTER)
+        while roll_up(store.connection):
+            pass
+        store.connection.execute("UPDATE usage_quarters SET requests = requests + 10")
+        with closing(open_reader(store.path)) as reader:
+            utc = ZoneInfo("UTC")
+            assert usage(reader, [], None, None, utc)[()].requests == 44
+            assert usage(reader, [], noon, noon + 4 * QUARTER, utc)[()].requests == 44
+            # The first and the last quarter are cut: their records are counted one by one.
+            assert usage(reader, [], noon - 1, noon + 3 * QUARTER + 1, utc)[()].requests == 34
+            assert usage(reader, [], noon, noon + 1, utc)[()].requests == 1
+            assert usage(reader, ["session"], None, None, utc)[("session-1",)].requests == 4
+
+
+def test_a_quarter_that_is_cut_counts_in_part(tmp_path: Path) -> None:
+    noon = ANCHORS[0] + 12 * HOUR
+    with new_store(tmp_path / "aigw.db") as store:
+        for at in (noon, noon + 5 * SECOND, noon + QUARTER, noon + QUARTER + 5 * SECOND):
+            store.whole(at)
+        while roll_up(store.connection):
+            pass
+        with closing(open_reader(store.path)) as reader:
+            for by in DIMENSIONS:
+                found = usage(reader, [by], noon + 1, noon + QUARTER + 1, ZoneInfo("UTC"))
+                assert sum(sums.requests for sums in found.values()) == 2
+
+
+def test_midnight_within_a_quarter(tmp_path: Path) -> None:
+    monrovia = ZoneInfo("Africa/Monrovia")
+    midnight = int(datetime(1971, 7, 1, tzinfo=monrovia).timestamp()) * SECOND
+    assert midnight % QUARTER
+    with new_store(tmp_path / "aigw.db") as store:
+        for at in (midnight - 40 * HOUR, midnight - 1, midnight, midnight + SECOND):
+            store.whole(at)
+        while roll_up(store.connection):
+            pass
+        with closing(open_reader(store.path)) as reader:
+            for by in (["day"], ["hour"], ["session", "day"]):
+                assert usage(reader, by, None, None, monrovia) == added_up(
+                    reader, by, None, None, monrovia
+                )
