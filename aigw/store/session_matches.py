@@ -11,17 +11,14 @@ Filters on interceptions have no index of their own. Three ways lead to the sess
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from aigw.store.filters import RUNNING, Condition, joined, like_pattern
 from aigw.store.rollup import QUARTER, rolled_seq
-from aigw.store.schema import SEARCHED
-from aigw.store.search import TextMatch, match_expression
-from aigw.store.selection import EVERYTHING
+from aigw.store.session_text import RARE, TextSessions
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
 
     from aigw.store.sessions import SessionQuery
 
@@ -32,11 +29,17 @@ large store takes longer, and in nearly every store a page is full before that."
 NARROWED = 100_000
 """Interceptions read through the index of their times: as long as reading some 300,000 in a row."""
 
+Place: TypeAlias = tuple[int, str]
+"""Where a session stands in the order: its last activity, and its id."""
+
 _STATUS_SUMS = {
     "failed": "q.errors > 0",
     "aborted": "q.aborted > 0",
     "completed": "q.requests > q.errors + q.aborted",
 }
+
+FIRST_BATCH = 200
+"""Sessions searched for a common text at first: enough for a page, in some 20 ms."""
 
 _ORDER = "ORDER BY s.last_active_at DESC, s.id DESC"
 
@@ -67,7 +70,9 @@ class Matches:
         self._on_session = on_session
         self._query = query
         self._on_interception = _on_interception(query)
-        self._is_filtered = bool(self._on_interception[0])
+        self._text: TextSessions | None = None
+        if query.text is not None:
+            self._text = TextSessions(connection, query.text, self._on_interception)
         self._few: bool | None = None
         self._all: str | None = None
 
@@ -75,42 +80,48 @@ class Matches:
         """How many sessions match."""
         return self._count(self._condition())
 
-    def page(self, after: tuple[int, str] | None, offset: int, limit: int) -> list[int]:
-        """The sessions after a place in the order (last activity and id), the last active first."""
-        place: Condition = ("1", [])
-        if after is not None:
-            sql = "s.last_active_at <= ? AND (s.last_active_at, s.id) < (?, ?)"
-            place = (sql, [after[0], *after])
-        if self._is_walkable() and not self._are_few():
-            found = self._walk(place, offset, limit)
-            if len(found) == limit:
-                return found
-        return self._select(joined([self._condition(), place]), offset, limit)
-
-    def _is_walkable(self) -> bool:
-        """Whether a page may be found without knowing all that match."""
-        return self._is_filtered and self._query.text is None and self._all is None
+    def page(self, after: Place | None, offset: int, limit: int) -> list[int]:
+        """The sessions after a place in the order, the last active first."""
+        if self._all is None:
+            if self._text is not None:
+                rare = self._with_text(self._text, RARE)
+                if rare is None:
+                    return self._walk_text(self._text, after, offset, limit)
+                self._all = json.dumps(rare)
+            elif self._on_interception[0] and not self._are_few():
+                found = self._walk(after, offset, limit)
+                if len(found) == limit:
+                    return found
+        condition = joined([self._condition(), _following(after)])
+        return [row[0] for row in self._rows(condition, offset, limit)]
 
     def _condition(self) -> Condition:
         """All of the query as a condition on `s`."""
-        if self._query.text is None:
-            if not self._is_filtered:
+        if self._text is None:
+            if not self._on_interception[0]:
                 return self._on_session
             if self._are_few():
                 return joined([self._on_session, self._exists()])
         if self._all is None:
-            self._all = json.dumps(self._matched())
+            found = self._kinds() if self._text is None else self._with_text(self._text)
+            self._all = json.dumps(found)
         chosen = "s.seq IN (SELECT value FROM json_each(?))"
         return joined([(chosen, [self._all]), self._on_session])
+
+    def _with_text(self, text: TextSessions, most: int | None = None) -> list[int] | None:
+        """All that match; None where more than `most` records hold the text."""
+        if self._on_interception[0] and (rare := self._rare()) is not None:
+            return list(text.among(rare))
+        return text.all(most)
 
     def _exists(self) -> Condition:
         where, values = self._on_interception
         # INDEXED BY: of a status SQLite may think that its own index leads there sooner.
-        return (
+        sql = (
             "EXISTS (SELECT 1 FROM interceptions AS i INDEXED BY interceptions_session_seq"  # noqa: S608
-            f" WHERE i.session_seq = s.seq AND {where})",
-            values,
+            f" WHERE i.session_seq = s.seq AND {where})"
         )
+        return sql, values
 
     def _are_few(self) -> bool:
         """Whether few sessions come into question before interceptions are looked at."""
@@ -120,9 +131,9 @@ class Matches:
             self._few = self._count((sql, values), is_select=True) <= WALKED
         return self._few
 
-    def _walk(self, place: Condition, offset: int, limit: int) -> list[int]:
+    def _walk(self, after: Place | None, offset: int, limit: int) -> list[int]:
         """As much of the page as the newest sessions that come into question yield."""
-        where, values = joined([self._on_session, place])
+        where, values = joined([self._on_session, _following(after)])
         exists, wanted = self._exists()
         return self._seqs(
             "SELECT s.seq FROM (SELECT s.seq, s.last_active_at, s.id FROM sessions AS s"  # noqa: S608
@@ -130,24 +141,53 @@ class Matches:
             [*values, *wanted, limit, offset],
         )
 
-    def _select(self, condition: Condition, offset: int, limit: int) -> list[int]:
+    def _walk_text(
+        self, text: TextSessions, after: Place | None, offset: int, limit: int
+    ) -> list[int]:
+        """The page, from the newest sessions on: the text is common, so most have it."""
+        found: list[int] = []
+        size = max(FIRST_BATCH, offset + limit)
+        while len(found) < offset + limit:
+            batch = self._rows(joined([self._on_session, _following(after)]), 0, size)
+            having = text.among([row[0] for row in batch])
+            found += [row[0] for row in batch if row[0] in having]
+            if len(batch) < size:
+                break
+            after = batch[-1][1], batch[-1][2]
+            size = min(2 * size, WALKED)
+        return found[offset : offset + limit]
+
+    def _rows(self, condition: Condition, offset: int, limit: int) -> list[tuple[int, int, str]]:
+        """Key and place of sessions, the last active first."""
         where, values = condition
-        return self._seqs(
-            f"SELECT s.seq FROM sessions AS s WHERE {where} {_ORDER} LIMIT ? OFFSET ?",  # noqa: S608
+        return self._connection.execute(
+            f"SELECT s.seq, s.last_active_at, s.id FROM sessions AS s WHERE {where} {_ORDER}"  # noqa: S608
+            " LIMIT ? OFFSET ?",
             [*values, limit, offset],
+        ).fetchall()
+
+    def _kinds(self) -> list[int]:
+        """Every session with an interception that matches."""
+        rare = self._rare()
+        if rare is not None:
+            return rare
+        where, values = self._on_interception
+        return self._seqs(
+            f"SELECT DISTINCT i.session_seq FROM interceptions AS i NOT INDEXED WHERE {where}",  # noqa: S608
+            values,
         )
 
-    def _matched(self) -> list[int]:
-        """Every session with an interception that matches."""
-        if self._query.text is not None:
-            return list(self._by_text(self._query.text))
+    def _rare(self) -> list[int] | None:
+        """As `_kinds`, where few interceptions come into question; else None."""
         where, values = self._on_interception
-        quarters = None if self._query.status == RUNNING else self._quarters()
+        running = (
+            f"SELECT i.session_seq FROM interceptions AS i WHERE i.end_seq IS NULL AND {where}"  # noqa: S608
+        )
+        if self._query.status == RUNNING:
+            return list(set(self._seqs(running, values)))
+        quarters = self._quarters()
         if quarters is None:
-            return self._seqs(
-                f"SELECT DISTINCT i.session_seq FROM interceptions AS i WHERE {where}",  # noqa: S608
-                values,
-            )
+            return None
         rolled = rolled_seq(self._connection)
         return self._seqs(
             "SELECT i.session_seq FROM json_each(?) AS j"  # noqa: S608
@@ -155,7 +195,7 @@ class Matches:
             f" ON i.started_at >= j.value * {QUARTER} AND i.started_at < (j.value + 1) * {QUARTER}"
             f" WHERE {where}"
             f" UNION SELECT i.session_seq FROM interceptions AS i WHERE i.end_seq > ? AND {where}"
-            f" UNION SELECT i.session_seq FROM interceptions AS i WHERE i.end_seq IS NULL AND {where}",
+            f" UNION {running}",
             [json.dumps(quarters), *values, rolled, *values, *values],
         )
 
@@ -189,28 +229,6 @@ class Matches:
             found.append((_STATUS_SUMS[query.status], []))
         return joined(found)
 
-    def _by_text(self, text: str) -> set[int]:
-        found: set[int] = set()
-        for chunk in TextMatch(self._connection, match_expression(text)).before(EVERYTHING.high):
-            found.update(self._sessions_of(chunk))
-        return found
-
-    def _sessions_of(self, records: list[int]) -> Iterator[int]:
-        """The sessions that the records with these seqs belong to, other filters considered."""
-        where, values = self._on_interception
-        passes = f" WHERE {where}" if where else ""
-        arms = " UNION ALL ".join(
-            f"SELECT t.interception_seq FROM {table} AS t"  # noqa: S608 (our own names)
-            " WHERE t.seq IN (SELECT value FROM json_each(?1))"
-            for table in SEARCHED
-        )
-        rows = self._connection.execute(
-            f"SELECT DISTINCT i.session_seq FROM (SELECT DISTINCT * FROM ({arms})) AS t"  # noqa: S608
-            f" CROSS JOIN interceptions AS i ON i.seq = t.interception_seq{passes}",
-            [json.dumps(records), *values],
-        )
-        return (row[0] for row in rows)
-
     def _count(self, condition: Condition, *, is_select: bool = False) -> int:
         sql, values = condition
         if not is_select:
@@ -220,6 +238,14 @@ class Matches:
 
     def _seqs(self, sql: str, values: list[object]) -> list[int]:
         return [row[0] for row in self._connection.execute(sql, values)]
+
+
+def _following(after: Place | None) -> Condition:
+    if after is None:
+        return "1", []
+    # The first half is what the index is searched with.
+    sql = "s.last_active_at <= ? AND (s.last_active_at, s.id) < (?, ?)"
+    return sql, [after[0], *after]
 
 
 def _names(query: SessionQuery, columns: tuple[str, ...]) -> list[Condition]:

@@ -217,16 +217,13 @@ GROUP BY 1, 2 ORDER BY 3 DESC, 2
 """
 
 # The index is walked from one end until there is a prompt: mostly one step.
-_PROMPTS = (
-    "SELECT j.value, "
-    + ", ".join(
-        "(SELECT substr(p.prompt, 1, ?2) FROM interceptions AS i"  # noqa: S608 (our own words)
-        " CROSS JOIN user_prompts AS p ON p.interception_seq = i.seq"
-        f" WHERE i.session_seq = j.value ORDER BY i.seq {order}, p.seq {order} LIMIT 1)"
-        for order in ("ASC", "DESC")
-    )
-    + " FROM json_each(?1) AS j"
-)
+_FIRST_PROMPT = """
+(SELECT substr(p.prompt, 1, ?2) FROM interceptions AS i
+ CROSS JOIN user_prompts AS p ON p.interception_seq = i.seq
+ WHERE i.session_seq = j.value ORDER BY i.seq, p.seq LIMIT 1)
+"""
+_LAST_PROMPT = _FIRST_PROMPT.replace("i.seq, p.seq", "i.seq DESC, p.seq DESC")
+_PROMPTS = f"SELECT j.value, {_FIRST_PROMPT}, {_LAST_PROMPT} FROM json_each(?1) AS j"  # noqa: S608
 
 
 def _summaries(connection: sqlite3.Connection, seqs: list[int]) -> list[SessionSummary]:
