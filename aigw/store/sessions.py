@@ -73,6 +73,7 @@ class SessionSummary:
 
     Attributes:
         seq: its key in the store.
+        metadata: of its first interception.
         id: the client's, or that of the interception which began it.
         parent_id: the session whose agent started this one.
         clients, providers, models: what occurs, in the order of appearance; `providers` are
@@ -113,6 +114,7 @@ class SessionSummary:
     unpriced: int
     estimated: int
     tools: dict[str, int]
+    metadata: dict[str, Any]
     first_prompt: str | None
     last_prompt: str | None
 
@@ -142,6 +144,44 @@ def list_sessions(connection: sqlite3.Connection, query: SessionQuery) -> Sessio
         count = matches.count() if query.is_counted else None
         chosen = matches.page(after, query.offset, query.limit)
         return SessionPage(count, _summaries(connection, chosen))
+
+
+def find_seq(connection: sqlite3.Connection, wanted: str, owner: str | None = None) -> int | None:
+    """The session of this very id, or that the interception of this id is in; None without one.
+
+    With an `owner` only that initiator's are looked at. Where several initiators have one of the
+    name, it is the one that was active last.
+    """
+    owned, values = _on_session(SessionQuery(owner=owner))
+    for condition in (
+        "s.id = ?",
+        "s.seq = (SELECT i.session_seq FROM interceptions AS i WHERE i.id = ?)",
+    ):
+        row = connection.execute(
+            f"SELECT s.seq FROM sessions AS s WHERE {condition} AND {owned}"  # noqa: S608
+            " ORDER BY s.last_active_at DESC LIMIT 1",
+            [wanted, *values],
+        ).fetchone()
+        if row is not None:
+            found: int = row[0]
+            return found
+    return None
+
+
+def summarise(connection: sqlite3.Connection, seq: int) -> SessionSummary | None:
+    """What the session of this `seq` came to; None where it has just been pruned."""
+    found = _summaries(connection, [seq])
+    return found[0] if found else None
+
+
+def has_sessions(connection: sqlite3.Connection, name: str, owner: str | None = None) -> bool:
+    """Whether any session is of this initiator, upper and lower case being the same.
+
+    With an `owner` only that one's are looked at.
+    """
+    where, values = _on_session(SessionQuery(owner=owner, initiator=name))
+    sql = f"SELECT 1 FROM sessions AS s WHERE {where} LIMIT 1"  # noqa: S608
+    return connection.execute(sql, values).fetchone() is not None
 
 
 def _on_session(query: SessionQuery) -> Condition:
@@ -201,7 +241,8 @@ SELECT s.seq, s.id, s.initiator_id, s.parent_id, s.started_at, s.last_active_at,
   ifnull(sum(i.reasoning_tokens), 0),
   ifnull(sum(i.cost_micros) FILTER (WHERE i.plan IS NULL), 0),
   ifnull(sum(i.cost_micros) FILTER (WHERE i.plan IS NOT NULL), 0),
-  ifnull(sum(i.unpriced), 0), ifnull(sum(i.estimated), 0)
+  ifnull(sum(i.unpriced), 0), ifnull(sum(i.estimated), 0),
+  (SELECT metadata FROM interceptions WHERE session_seq = s.seq ORDER BY seq LIMIT 1)
 FROM json_each(?) AS j
 CROSS JOIN sessions AS s ON s.seq = j.value
 CROSS JOIN interceptions AS i ON i.session_seq = s.seq
@@ -270,6 +311,7 @@ def _summary(
         unpriced=row[22],
         estimated=row[23],
         tools=tools,
+        metadata=json.loads(row[24]),
         first_prompt=prompts[0],
         last_prompt=prompts[1],
     )
