@@ -23,11 +23,11 @@ from aigw.store.session_origins import (
     normal,
     origin_of,
 )
-from aigw.store.session_parts import Child, Event, Figures, Origin, Session, SessionRow, Thread
+from aigw.store.session_parts import Child, Event, Figures, Origin, SessionRow, Thread
 
 _LOOK = """
 SELECT seq, id, ifnull(thread_seq, seq), started_at, ended_at, status, agent_id, parent_agent_id,
-  client, provider_name, model, plan, ifnull(input_tokens, 0), ifnull(output_tokens, 0),
+  plan, ifnull(input_tokens, 0), ifnull(output_tokens, 0),
   ifnull(cache_read_input_tokens, 0), ifnull(cache_write_input_tokens, 0),
   ifnull(reasoning_tokens, 0), ifnull(cost_micros, 0), ifnull(unpriced, 0), ifnull(estimated, 0)
 FROM interceptions WHERE session_seq = ? ORDER BY started_at, id
@@ -68,7 +68,6 @@ _FIRST_PROMPT = """
 SELECT p.prompt FROM interceptions AS i CROSS JOIN user_prompts AS p ON p.interception_seq = i.seq
 WHERE i.session_seq = ? ORDER BY i.started_at, i.id, p.seq LIMIT 1
 """
-_LAST_PROMPT = _FIRST_PROMPT.replace("i.started_at, i.id, p.seq", "i.started_at DESC, i.id DESC")
 
 
 class _Row(NamedTuple):
@@ -82,9 +81,6 @@ class _Row(NamedTuple):
     status: str | None
     agent_id: str | None
     parent_agent_id: str | None
-    client: str
-    provider_name: str
-    model: str
     plan: str | None
     input_tokens: int
     output_tokens: int
@@ -137,40 +133,6 @@ class Look:
             retry_of=None if tried is None else self.ids[tried],
             figures=_figures(self.rows[seq] for seq in self.threads[key]),
             steps=list(steps),
-        )
-
-    def session(
-        self,
-        connection: sqlite3.Connection,
-        threads: list[Thread],
-        *,
-        position: int,
-        pageable: int,
-        before: str | None,
-        after: str | None,
-    ) -> Session:
-        """The session with a page of its threads."""
-        rows = self.rows.values()
-        ends = [row.ended_at for row in rows]
-        tools, tool_errors = _tools(connection, self.row.seq)
-        return Session(
-            row=self.row,
-            ended_at=None if None in ends else max(end for end in ends if end is not None),
-            clients=list(dict.fromkeys(row.client for row in rows if row.client)),
-            providers=list(dict.fromkeys(row.provider_name for row in rows)),
-            models=list(dict.fromkeys(row.model for row in rows if row.model)),
-            figures=_figures(rows),
-            thread_count=len(self.threads),
-            tools=tools,
-            tool_errors=tool_errors,
-            first_prompt=_text(connection, _FIRST_PROMPT, self.row.seq),
-            last_prompt=_text(connection, _LAST_PROMPT, self.row.seq),
-            threads=threads,
-            children=_children(connection, self.row, self.calls),
-            position=position,
-            pageable=pageable,
-            before=before,
-            after=after,
         )
 
 
@@ -294,27 +256,10 @@ def _figures(rows: Iterable[_Row]) -> Figures:
     return sums
 
 
-def _tools(connection: sqlite3.Connection, session_seq: int) -> tuple[dict[str, int], int]:
-    """Calls by the tool's name, the most called first; and how many results are errors."""
-    calls = connection.execute(
-        "SELECT t.tool, count(*) FROM interceptions AS i"
-        " CROSS JOIN tool_usages AS t ON t.interception_seq = i.seq"
-        " WHERE i.session_seq = ? GROUP BY t.tool ORDER BY count(*) DESC, t.tool",
-        (session_seq,),
-    )
-    # A request tried again brings its results again.
-    (errors,) = connection.execute(
-        "SELECT count(DISTINCT t.tool_call_id) FROM interceptions AS i"
-        " CROSS JOIN tool_results AS t ON t.interception_seq = i.seq"
-        " WHERE i.session_seq = ? AND t.is_error",
-        (session_seq,),
-    ).fetchone()
-    return dict(calls.fetchall()), errors
-
-
-def _children(
+def children_of(
     connection: sqlite3.Connection, session: SessionRow, calls: Sequence[PromptingCall]
 ) -> list[Child]:
+    """The sessions that this one started, with the calls that did where those are known."""
     found: list[Child] = []
     for row in connection.execute(
         _CHILDREN, (session.id, session.initiator_id, session.seq)

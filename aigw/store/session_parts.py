@@ -8,7 +8,10 @@ in microseconds, durations in milliseconds, costs in millionths of a US dollar.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from aigw.store.sessions import SessionSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ class Origin(NamedTuple):
 class Figures:
     """Sums over interceptions.
 
-    `cost_micros` is what is paid per token, `plan_micros` the list price of what a subscription
-    covers. `unpriced` and `estimated` count token records without a known price, and with counts
+    As in `sessions.SessionSummary`: `cost_micros` is what is paid per token, `plan_micros` the list
+    price of what a subscription covers. `unpriced` and `estimated` count token records without a known price, and with counts
     that the provider did not send. `errors` are failed requests, `aborted` those broken off.
     """
 
@@ -220,9 +223,8 @@ class Session:
     """A session and one page of its threads, in order of time.
 
     Attributes:
-        figures: sums over the whole session, as are `clients`, `providers` (configured names),
-            `models`, `thread_count`, and `tools`, the number of calls by name.
-        tool_errors: results on the whole session that are errors.
+        summary: what the whole session came to.
+        tool_errors: how many tool results in the whole session are errors.
         threads: this page's. With whole families, sub-agents' threads come with their origin's.
         position: how many of the threads that pages count come before this page.
         pageable: how many threads pages count.
@@ -230,17 +232,8 @@ class Session:
         after: cursor of the next page; None on the last.
     """
 
-    row: SessionRow
-    ended_at: int | None
-    clients: list[str]
-    providers: list[str]
-    models: list[str]
-    figures: Figures
-    thread_count: int
-    tools: dict[str, int]
+    summary: SessionSummary
     tool_errors: int
-    first_prompt: str | None
-    last_prompt: str | None
     threads: list[Thread]
     children: list[Child]
     position: int

@@ -13,17 +13,15 @@ from contextlib import nullcontext
 from aigw.store.filters import LISTED_IDS
 from aigw.store.reader import snapshot
 from aigw.store.session_contents import join_results, read_steps
-from aigw.store.session_look import Look, look_at, matching_threads
+from aigw.store.session_look import Look, children_of, look_at, matching_threads
 from aigw.store.session_parts import Session, SessionRow, Step, Thread
+from aigw.store.sessions import summarise
 
 LAST = "last"
 """What stands for the id of the session that was active last."""
 
 THREADS_ON_PAGE = 50
 """As the reference's API: some seconds of reading for a person, and at most some megabytes."""
-
-_LOOKED_AT = 10_000
-"""Interceptions that a beginning of an id is looked for in: those of one character may be millions."""
 
 _ROW = "s.seq, s.id, s.initiator_id, s.parent_id, s.started_at, s.last_active_at"
 
@@ -117,12 +115,16 @@ def read_session(
         begin, end = _window(look, order, after, before, limit, families=families)
         page = order[begin:end]
         threads = _threads(connection, look, _with_descendants(look, page) if families else page)
-        return look.session(
-            connection,
-            threads,
+        summary = summarise(connection, seq)
+        assert summary is not None, "its interceptions have been seen in the same transaction"
+        return Session(
+            summary=summary,
+            tool_errors=_tool_errors(connection, seq),
+            threads=threads,
+            children=children_of(connection, look.row, look.calls),
             position=begin,
             pageable=len(order),
-            before=look.ids[order[begin]] if begin and begin < len(order) else None,
+            before=look.ids[order[begin]] if 0 < begin < len(order) else None,
             after=look.ids[order[end - 1]] if 0 < end < len(order) else None,
         )
 
@@ -192,6 +194,17 @@ def _retries(steps: Iterator[Step]) -> list[Step]:
     return found
 
 
+def _tool_errors(connection: sqlite3.Connection, seq: int) -> int:
+    # A request that is tried again brings its results again.
+    (count,) = connection.execute(
+        "SELECT count(DISTINCT t.tool_call_id) FROM interceptions AS i"
+        " CROSS JOIN tool_results AS t ON t.interception_seq = i.seq"
+        " WHERE i.session_seq = ? AND t.is_error",
+        (seq,),
+    ).fetchone()
+    return int(count)
+
+
 def _beginning(connection: sqlite3.Connection, wanted: str, owner: str | None) -> list[SessionRow]:
     """The sessions whose ids begin so, one of each id; else those of such interceptions."""
     # The first text after every one that begins with the prefix.
@@ -200,10 +213,9 @@ def _beginning(connection: sqlite3.Connection, wanted: str, owner: str | None) -
     if found:
         return found
     lower = wanted.lower()
-    where = (
-        "s.seq IN (SELECT session_seq FROM"
-        f" (SELECT session_seq FROM interceptions WHERE id >= ? AND id < ? LIMIT {_LOOKED_AT}))"
-    )
+    # Those that begin with one character may be millions: then the first ones stand for them.
+    inner = "SELECT session_seq FROM interceptions WHERE id >= ? AND id < ? LIMIT 10000"
+    where = f"s.seq IN (SELECT session_seq FROM ({inner}))"  # noqa: S608
     return _rows(connection, where, (lower, lower + "\U0010ffff"), owner)
 
 
