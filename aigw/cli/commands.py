@@ -35,6 +35,18 @@ COMMANDS: tuple[Command, ...] = (
         "Have the gateway read its configuration again.",
     ),
     Command("logs", "aigw.cli.logs:logs", RECORDS, "Show the latest records, or follow new ones."),
+    Command(
+        "sessions",
+        "aigw.cli.sessions:sessions",
+        RECORDS,
+        "List sessions: what agents did, and its cost.",
+    ),
+    Command(
+        "session",
+        "aigw.cli.session:session",
+        RECORDS,
+        "Show a session: prompts, steps, tool calls, cost.",
+    ),
     Command("usage", "aigw.cli.usage:usage", RECORDS, "Sum up requests and tokens."),
     Command("interceptions", "aigw.cli.interceptions:app", RECORDS, "List interceptions as JSON."),
     Command("show", "aigw.cli.show:show", RECORDS, "Show everything about one interception."),

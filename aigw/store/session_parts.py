@@ -227,7 +227,8 @@ class Session:
         tool_errors: how many tool results in the whole session are errors.
         threads: this page's. With whole families, sub-agents' threads come with their origin's.
         position: how many of the threads that pages count come before this page.
-        pageable: how many threads pages count.
+        page_count: how many of those are on this page.
+        pageable: how many of those there are.
         before: cursor of the page before this one; None on the first.
         after: cursor of the next page; None on the last.
     """
@@ -237,6 +238,7 @@ class Session:
     threads: list[Thread]
     children: list[Child]
     position: int
+    page_count: int
     pageable: int
     before: str | None
     after: str | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import takewhile
 
 from aigw.store.filters import LISTED_IDS
 from aigw.store.reader import snapshot
@@ -77,6 +78,20 @@ def exact_session(
     return found[0] if found else None
 
 
+def unique_beginning(connection: sqlite3.Connection, session_id: str, shortest: int) -> str:
+    """So much of a session's id, `shortest` characters at least, that `find_session` knows it by."""
+    needed = shortest
+    for sql in (
+        "SELECT max(id) FROM sessions WHERE id < ?",
+        "SELECT min(id) FROM sessions WHERE id > ?",
+    ):
+        (neighbour,) = connection.execute(sql, (session_id,)).fetchone()
+        if neighbour is not None:
+            pairs = takewhile(lambda pair: pair[0] == pair[1], zip(session_id, neighbour))  # noqa: B905
+            needed = max(needed, sum(1 for _ in pairs) + 1)
+    return session_id[:needed]
+
+
 def read_session(
     connection: sqlite3.Connection,
     seq: int,
@@ -123,6 +138,7 @@ def read_session(
             threads=threads,
             children=children_of(connection, look.row, look.calls),
             position=begin,
+            page_count=len(page),
             pageable=len(order),
             before=look.ids[order[begin]] if 0 < begin < len(order) else None,
             after=look.ids[order[end - 1]] if 0 < end < len(order) else None,
