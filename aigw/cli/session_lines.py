@@ -236,7 +236,7 @@ class Tree:
             end, content = f"{end}: ", call.result.content
         text = arguments(call.input)
         end_room = pen.measured(end, left)
-        whole = end_room + pen.measured(content, left)
+        whole = end_room + (1 + pen.measured(content, left) if content else 0)
         # Each may have the room that the other leaves.
         text_room = max(left - whole, min(pen.measured(text, left), int(left * _CALL_SHARE)))
         content_room = left - text_room - end_room

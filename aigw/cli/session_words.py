@@ -28,7 +28,9 @@ def short(value: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """A stretch of time: 0.8 s, 28 m 12 s, 3 h 5 m, 2 d 4 h."""
+    """A stretch of time: 800 ms, 4.2 s, 28 m 12 s, 3 h 5 m, 2 d 4 h."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < _MINUTE_S:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -62,7 +64,9 @@ def tokens(sums: Step | Figures | SessionSummary) -> str:
 
 
 def cost(sums: Figures | SessionSummary) -> str:
-    """What was paid, what a plan covered, and what nobody knows the price of."""
+    """What was paid, what a plan covered, and what nobody knows the price of: that is never zero."""
+    if sums.unpriced and not sums.cost_micros and not sums.plan_micros:
+        return f"unpriced ({count(sums.unpriced, 'token record')})"
     text = dollars(sums.cost_micros, FINE)
     if sums.plan_micros:
         text += f", and {dollars(sums.plan_micros, FINE)} at list price covered by a plan"
