@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aigw.store.interceptions import PageQuery
 from aigw.store.sessions import SessionQuery
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
 
+Answer: TypeAlias = tuple[int, Any]
+"""A status and the object of the JSON body."""
+
+INVALID_VALUE = "Query parameter has invalid value."
 INVALID_VALUES = "Query parameters have invalid values."
 INVALID_SEARCH = "Invalid workspace search query."
 """Sic: Coder's handler took the text from its workspaces."""
@@ -136,6 +140,19 @@ def _offset_and_limit(params: Mapping[str, str], cursor: str) -> tuple[int, int]
     return offset, limit
 
 
+def small_integer(text: str) -> int | None:
+    """A number of at most 64 bits in digits; None for any other text."""
+    # int() takes more than digits (" 1_0"), and text of any length.
+    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) <= _LARGEST_INT:
+        return int(text)
+    return None
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8: half of a surrogate pair cannot."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _search_values(text: str, me: str | None, message: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     problems: list[tuple[str, str]] = []
@@ -239,10 +256,8 @@ def _integer(params: Mapping[str, str], name: str, default: int) -> int:
     text = params.get(name, "")
     if not text:
         return default
-    # int() takes more than digits (" 1_0"), and text of any length.
-    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) <= _LARGEST_INT:
-        value = int(text)
-        if name != "offset" or value >= 0:
-            return value
+    value = small_integer(text)
+    if value is not None and (name != "offset" or value >= 0):
+        return value
     problem = f'Query param "{name}" must be a valid integer'
     raise BadQuery(INVALID_VALUES, "", (name, problem))

@@ -146,28 +146,6 @@ def list_sessions(connection: sqlite3.Connection, query: SessionQuery) -> Sessio
         return SessionPage(count, _summaries(connection, chosen))
 
 
-def find_seq(connection: sqlite3.Connection, wanted: str, owner: str | None = None) -> int | None:
-    """The session of this very id, or that the interception of this id is in; None without one.
-
-    With an `owner` only that initiator's are looked at. Where several initiators have one of the
-    name, it is the one that was active last.
-    """
-    owned, values = _on_session(SessionQuery(owner=owner))
-    for condition in (
-        "s.id = ?",
-        "s.seq = (SELECT i.session_seq FROM interceptions AS i WHERE i.id = ?)",
-    ):
-        row = connection.execute(
-            f"SELECT s.seq FROM sessions AS s WHERE {condition} AND {owned}"  # noqa: S608
-            " ORDER BY s.last_active_at DESC LIMIT 1",
-            [wanted, *values],
-        ).fetchone()
-        if row is not None:
-            found: int = row[0]
-            return found
-    return None
-
-
 def summarise(connection: sqlite3.Connection, seq: int) -> SessionSummary | None:
     """What the session of this `seq` came to; None where it has just been pruned."""
     found = _summaries(connection, [seq])
