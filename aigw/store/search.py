@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 INDEXED_SEQ = "indexed_seq"
 
+TOKENIZER = "unicode61"
+"""That of the index in the schema: letters and digits make words, case and accents do not matter."""
+
 FIRST_CHUNK = 256
 """Matches asked from the index at first: enough for a screen of lines in one step."""
 LARGEST_CHUNK = 16_384
@@ -86,12 +89,25 @@ def match_expression(text: str) -> str:
     Raises:
         ValueError: there is no letter or digit to search for.
     """
-    terms = [
+    return " AND ".join(_phrases(text))
+
+
+def any_expression(text: str) -> str:
+    """As `match_expression`, but for what holds any of the words: to find each of them in a text.
+
+    Raises:
+        ValueError: there is no letter or digit to search for.
+    """
+    return " OR ".join(_phrases(text))
+
+
+def _phrases(text: str) -> list[str]:
+    found = [
         f'"{term}"{"*" if prefix else ""}' for term, prefix in _terms(text) if _has_token(term)
     ]
-    if not terms:
+    if not found:
         raise ValueError(f"nothing to search for in {text!r}: give at least one word or number")
-    return " AND ".join(terms)
+    return found
 
 
 def _terms(text: str) -> Iterator[tuple[str, bool]]:
@@ -160,7 +176,7 @@ def matching(rows: Iterable[tuple[int, str]], expression: str) -> list[int]:
     scratch = sqlite3.connect(":memory:")
     try:
         scratch.execute(
-            "CREATE VIRTUAL TABLE search USING fts5 (text, content = '', tokenize = 'unicode61')"
+            f"CREATE VIRTUAL TABLE search USING fts5 (text, content = '', tokenize = '{TOKENIZER}')"
         )
         insert = "INSERT INTO search (rowid, text) VALUES (?, ?)"
         scratch.execute(insert, first)
