@@ -7,6 +7,7 @@ whole lower-cased. Sections 9 of the reference's surface page lists keys and err
 from __future__ import annotations
 
 import re
+import string
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,6 +32,8 @@ INVALID_SEARCH = "Invalid workspace search query."
 INVALID_SESSION_SEARCH = "Invalid session search query."
 
 _BARE_WORD_KEY = "initiator"
+# As the store compares names: an upper case letter beyond ASCII is another one than its lower case.
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_INT = (1 << 63) - 1
 # Go's RFC 3339 takes nanoseconds; the store has microseconds.
@@ -101,7 +104,7 @@ def search_terms(text: str, message: str = INVALID_SEARCH) -> dict[str, list[str
         BadQuery: an element is not `key:value`.
     """
     found: dict[str, list[str]] = {}
-    for element in _split(text.lower(), str.isspace, keep_quotes=True):
+    for element in _split(text.translate(_LOWER), str.isspace, keep_quotes=True):
         if element.startswith(":") or element.endswith(":"):
             problem = f"Query element {_quoted(element)} cannot start or end with ':'"
             raise BadQuery(message, "", ("q", problem))
@@ -148,9 +151,16 @@ def small_integer(text: str) -> int | None:
     return None
 
 
-def is_utf8(text: str) -> bool:
-    """Whether a text can be written as UTF-8: half of a surrogate pair cannot."""
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+def check_utf8(params: Mapping[str, str]) -> None:
+    """Refuse what cannot be written as UTF-8, half of a surrogate pair: no record has it.
+
+    Raises:
+        BadQuery: a parameter cannot.
+    """
+    for name, value in params.items():
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            problem = "Query params must be UTF-8"
+            raise BadQuery(INVALID_VALUES, "", (name, problem))
 
 
 def _search_values(text: str, me: str | None, message: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import msgspec
 
 from aigw.api.interceptions import handle, handle_names
-from aigw.api.query import Answer, is_utf8
+from aigw.api.query import Answer, BadQuery, check_utf8
 from aigw.api.sessions import handle_list, handle_one
 from aigw.errors import StoreError
 from aigw.store.interceptions import DISTINCT_COLUMNS, reading_async
@@ -47,10 +47,11 @@ async def respond(
     name = _name(path)
     if name is None:
         return None
-    # What is no UTF-8 in a query is in no record either, and SQLite would not take it.
-    params = {key: value for key, value in query.items() if is_utf8(value)}
     try:
-        status, body = await _answer(name, params, database, initiator, me)
+        check_utf8(query)
+        status, body = await _answer(name, query, database, initiator, me)
+    except BadQuery as error:
+        status, body = 400, error.body
     except StoreError as error:
         status, body = _failure(name, error)
     return status, msgspec.json.encode(body)

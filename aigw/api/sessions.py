@@ -13,14 +13,13 @@ from aigw.api.query import (
     INVALID_VALUE,
     Answer,
     BadQuery,
-    is_utf8,
     parse_session_query,
     small_integer,
 )
-from aigw.api.session_objects import session_object, whole_session
 from aigw.store.reader import snapshot
+from aigw.store.session_object import session_object, summary_object
 from aigw.store.session_tree import exact_session, read_session
-from aigw.store.sessions import UnknownCursorError, has_sessions, list_sessions, summarise
+from aigw.store.sessions import UnknownCursorError, has_sessions, list_sessions
 
 if TYPE_CHECKING:
     import sqlite3
@@ -48,25 +47,27 @@ class ThreadQuery:
 async def handle_list(
     params: Mapping[str, str], database: Path, owner: str | None, me: str | None
 ) -> Answer:
-    """A page of sessions with the count of all that match. As `parse_query`: `owner`, `me`."""
-    try:
-        query = parse_session_query(params, owner=owner, me=me)
-        return await read_apart(database, partial(_list, query=query, me=me))
-    except BadQuery as error:
-        return 400, error.body
+    """A page of sessions with the count of all that match. As `parse_query`: `owner`, `me`.
+
+    Raises:
+        BadQuery: the parameters are not understood.
+    """
+    query = parse_session_query(params, owner=owner, me=me)
+    return await read_apart(database, partial(_list, query=query, me=me))
 
 
 async def handle_one(
     session_id: str, params: Mapping[str, str], database: Path, owner: str | None
 ) -> Answer:
-    """One session with a page of its threads. With an `owner` only that one's sessions are there."""
-    try:
-        query = parse_thread_query(params)
-        return await read_apart(
-            database, partial(_one, session_id=session_id, query=query, owner=owner)
-        )
-    except BadQuery as error:
-        return 400, error.body
+    """One session with a page of its threads. With an `owner` only that one's sessions are there.
+
+    Raises:
+        BadQuery: the parameters are not understood.
+    """
+    query = parse_thread_query(params)
+    return await read_apart(
+        database, partial(_one, session_id=session_id, query=query, owner=owner)
+    )
 
 
 def parse_thread_query(params: Mapping[str, str]) -> ThreadQuery:
@@ -108,28 +109,21 @@ def _list(connection: sqlite3.Connection, *, query: SessionQuery, me: str | None
         page = list_sessions(connection, query)
     except UnknownCursorError as error:
         raise BadQuery(INVALID_VALUE, f"after_session_id: {error}") from None
-    return 200, {"count": page.count, "sessions": [session_object(s) for s in page.sessions]}
+    return 200, {"count": page.count, "sessions": [summary_object(s) for s in page.sessions]}
 
 
 def _one(
     connection: sqlite3.Connection, *, session_id: str, query: ThreadQuery, owner: str | None
 ) -> Answer:
-    if not is_utf8(session_id):
-        return NOT_FOUND
     with snapshot(connection):
         row = exact_session(connection, session_id, owner)
-        summary = None if row is None else summarise(connection, row.seq)
-        if summary is None:
+        if row is None:
             return NOT_FOUND
         try:
             found = read_session(
-                connection,
-                summary.seq,
-                after=query.after_id,
-                before=query.before_id,
-                limit=query.limit,
+                connection, row.seq, after=query.after_id, before=query.before_id, limit=query.limit
             )
         except ValueError as error:
             # The session is there, so it is the cursor that is not.
             raise BadQuery("Invalid pagination cursor.", str(error)) from None
-    return 200, whole_session(summary, found)
+    return 200, session_object(found)
