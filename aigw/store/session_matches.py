@@ -151,7 +151,7 @@ class Matches:
             if len(batch) < size:
                 break
             after = batch[-1][1], batch[-1][2]
-            size = min(2 * size, WALKED)
+            size = max(size, min(2 * size, WALKED))
         return found[offset : offset + limit]
 
     def _rows(self, condition: Condition, offset: int, limit: int) -> list[tuple[int, int, str]]:
