@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from aigw.store.reader import reading
@@ -26,27 +26,18 @@ async def read_apart(database: Path, read: Callable[[sqlite3.Connection], Read])
     Raises:
         StoreError: as `reader.open_reader`, and for SQLite's own errors.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Read] = loop.create_future()
-
-    def settle(result: Read | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type] (what `read` returned, None included)
+    done: Future[Read] = Future()
 
     def work() -> None:
-        result, problem = None, None
+        # From here on the waiting cannot take the future away.
+        done.set_running_or_notify_cancel()
         try:
             with reading(database) as connection:
-                result = read(connection)
+                found = read(connection)
         except BaseException as error:  # noqa: BLE001 (it is raised where it is awaited)
-            problem = error
-        # The daemon may have ended meanwhile.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, problem)
+            done.set_exception(error)
+        else:
+            done.set_result(found)
 
     threading.Thread(target=work, name="read-api", daemon=True).start()
-    return await done
+    return await asyncio.wrap_future(done)

@@ -7,9 +7,10 @@ whole lower-cased. Sections 9 of the reference's surface page lists keys and err
 from __future__ import annotations
 
 import re
+import string
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aigw.store.interceptions import PageQuery
 from aigw.store.sessions import SessionQuery
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
 
+Answer: TypeAlias = tuple[int, Any]
+"""A status and the object of the JSON body."""
+
+INVALID_VALUE = "Query parameter has invalid value."
 INVALID_VALUES = "Query parameters have invalid values."
 INVALID_SEARCH = "Invalid workspace search query."
 """Sic: Coder's handler took the text from its workspaces."""
@@ -27,6 +32,8 @@ INVALID_SEARCH = "Invalid workspace search query."
 INVALID_SESSION_SEARCH = "Invalid session search query."
 
 _BARE_WORD_KEY = "initiator"
+# As the store compares names: an upper case letter beyond ASCII is another one than its lower case.
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_INT = (1 << 63) - 1
 # Go's RFC 3339 takes nanoseconds; the store has microseconds.
@@ -97,7 +104,7 @@ def search_terms(text: str, message: str = INVALID_SEARCH) -> dict[str, list[str
         BadQuery: an element is not `key:value`.
     """
     found: dict[str, list[str]] = {}
-    for element in _split(text.lower(), str.isspace, keep_quotes=True):
+    for element in _split(text.translate(_LOWER), str.isspace, keep_quotes=True):
         if element.startswith(":") or element.endswith(":"):
             problem = f"Query element {_quoted(element)} cannot start or end with ':'"
             raise BadQuery(message, "", ("q", problem))
@@ -134,6 +141,26 @@ def _offset_and_limit(params: Mapping[str, str], cursor: str) -> tuple[int, int]
             f"Pagination limit must be in range (0, {LARGEST_LIMIT}]",
         )
     return offset, limit
+
+
+def small_integer(text: str) -> int | None:
+    """A number of at most 64 bits in digits; None for any other text."""
+    # int() takes more than digits (" 1_0"), and text of any length.
+    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) <= _LARGEST_INT:
+        return int(text)
+    return None
+
+
+def check_utf8(params: Mapping[str, str]) -> None:
+    """Refuse what cannot be written as UTF-8, half of a surrogate pair: no record has it.
+
+    Raises:
+        BadQuery: a parameter cannot.
+    """
+    for name, value in params.items():
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            problem = "Query params must be UTF-8"
+            raise BadQuery(INVALID_VALUES, "", (name, problem))
 
 
 def _search_values(text: str, me: str | None, message: str) -> dict[str, Any]:
@@ -239,10 +266,8 @@ def _integer(params: Mapping[str, str], name: str, default: int) -> int:
     text = params.get(name, "")
     if not text:
         return default
-    # int() takes more than digits (" 1_0"), and text of any length.
-    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) <= _LARGEST_INT:
-        value = int(text)
-        if name != "offset" or value >= 0:
-            return value
+    value = small_integer(text)
+    if value is not None and (name != "offset" or value >= 0):
+        return value
     problem = f'Query param "{name}" must be a valid integer'
     raise BadQuery(INVALID_VALUES, "", (name, problem))

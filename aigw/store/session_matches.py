@@ -2,10 +2,11 @@
 
 Filters on interceptions have no index of their own. Three ways lead to the sessions:
 
-- few sessions come into question (one user's, the last day's): each one's interceptions are looked at;
-- a page of the last active ones is wanted and fills up soon: the same, from the newest on;
-- else all interceptions are read once, or, where the sums per quarter of an hour (`usage_quarters`)
-  say that the wanted kind is rare, those of the quarters in which it occurs.
+- the sums per quarter of an hour (`usage_quarters`) say that the wanted kind is rare: the
+  interceptions of the quarters in which it occurs are read;
+- few sessions come into question (one user's, the last day's), or a page without a count fills up
+  soon: each session's interceptions are looked at, from the newest session on;
+- else all interceptions are read once.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
-from aigw.store.filters import RUNNING, Condition, joined, like_pattern
+from aigw.store.filters import RUNNING, Condition, joined, named
 from aigw.store.rollup import QUARTER, rolled_seq
 from aigw.store.session_text import RARE, TextSessions
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from aigw.store.sessions import SessionQuery
+    from aigw.store.session_query import SessionQuery
 
 WALKED = 5_000
 """Sessions whose interceptions are looked at one by one: some 80 ms. Reading all interceptions of a
 large store takes longer, and in nearly every store a page is full before that."""
 
-NARROWED = 100_000
-"""Interceptions read through the index of their times: as long as reading some 300,000 in a row."""
+NARROWED = 50_000
+"""Interceptions read through the index of their times: as long as reading some 200,000 in a row."""
 
 Place: TypeAlias = tuple[int, str]
 """Where a session stands in the order: its last activity, and its id."""
@@ -42,16 +43,6 @@ FIRST_BATCH = 200
 """Sessions searched for a common text at first: enough for a page, in some 20 ms."""
 
 _ORDER = "ORDER BY s.last_active_at DESC, s.id DESC"
-
-
-def named(column: str, wanted: str, *, wildcards: bool) -> Condition:
-    """The condition that a column holds a name, upper and lower case being the same.
-
-    Without `wildcards` a star is a star. ASCII letters are folded only, as LIKE does.
-    """
-    if wildcards and "*" in wanted:
-        return f"{column} LIKE ? ESCAPE '\\'", [like_pattern(wanted)]
-    return f"{column} = ? COLLATE NOCASE", [wanted]
 
 
 class Matches:
@@ -74,6 +65,7 @@ class Matches:
         if query.text is not None:
             self._text = TextSessions(connection, query.text, self._on_interception)
         self._few: bool | None = None
+        self._is_narrowed = False
         self._all: str | None = None
 
     def count(self) -> int:
@@ -82,13 +74,11 @@ class Matches:
 
     def page(self, after: Place | None, offset: int, limit: int) -> list[int]:
         """The sessions after a place in the order, the last active first."""
+        self._narrow()
         if self._all is None:
             if self._text is not None:
-                rare = self._with_text(self._text, RARE)
-                if rare is None:
-                    return self._walk_text(self._text, after, offset, limit)
-                self._all = json.dumps(rare)
-            elif self._on_interception[0] and not self._are_few():
+                return self._walk_text(self._text, after, offset, limit)
+            if self._on_interception[0] and not self._are_few():
                 found = self._walk(after, offset, limit)
                 if len(found) == limit:
                     return found
@@ -97,22 +87,29 @@ class Matches:
 
     def _condition(self) -> Condition:
         """All of the query as a condition on `s`."""
-        if self._text is None:
-            if not self._on_interception[0]:
-                return self._on_session
-            if self._are_few():
-                return joined([self._on_session, self._exists()])
+        self._narrow()
         if self._all is None:
-            found = self._kinds() if self._text is None else self._with_text(self._text)
-            self._all = json.dumps(found)
+            if self._text is not None:
+                self._all = json.dumps(self._text.all())
+            elif not self._on_interception[0]:
+                return self._on_session
+            elif self._are_few():
+                return joined([self._on_session, self._exists()])
+            else:
+                self._all = json.dumps(self._read_all())
         chosen = "s.seq IN (SELECT value FROM json_each(?))"
         return joined([(chosen, [self._all]), self._on_session])
 
-    def _with_text(self, text: TextSessions, most: int | None = None) -> list[int] | None:
-        """All that match; None where more than `most` records hold the text."""
-        if self._on_interception[0] and (rare := self._rare()) is not None:
-            return list(text.among(rare))
-        return text.all(most)
+    def _narrow(self) -> None:
+        """Find all that match, where they are found soon."""
+        if self._is_narrowed:
+            return
+        self._is_narrowed = True
+        found = self._rare() if self._on_interception[0] else None
+        if self._text is not None:
+            found = self._text.all(RARE) if found is None else list(self._text.among(found))
+        if found is not None:
+            self._all = json.dumps(found)
 
     def _exists(self) -> Condition:
         where, values = self._on_interception
@@ -154,7 +151,7 @@ class Matches:
             if len(batch) < size:
                 break
             after = batch[-1][1], batch[-1][2]
-            size = min(2 * size, WALKED)
+            size = max(size, min(2 * size, WALKED))
         return found[offset : offset + limit]
 
     def _rows(self, condition: Condition, offset: int, limit: int) -> list[tuple[int, int, str]]:
@@ -166,19 +163,17 @@ class Matches:
             [*values, limit, offset],
         ).fetchall()
 
-    def _kinds(self) -> list[int]:
+    def _read_all(self) -> list[int]:
         """Every session with an interception that matches."""
-        rare = self._rare()
-        if rare is not None:
-            return rare
         where, values = self._on_interception
+        # NOT INDEXED: SQLite would go by session, one look into the table for each interception.
         return self._seqs(
             f"SELECT DISTINCT i.session_seq FROM interceptions AS i NOT INDEXED WHERE {where}",  # noqa: S608
             values,
         )
 
     def _rare(self) -> list[int] | None:
-        """As `_kinds`, where few interceptions come into question; else None."""
+        """As `_read_all`, where few interceptions come into question; else None."""
         where, values = self._on_interception
         running = (
             f"SELECT i.session_seq FROM interceptions AS i WHERE i.end_seq IS NULL AND {where}"  # noqa: S608

@@ -11,60 +11,27 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aigw.store.filters import Condition, joined
+from aigw.store.filters import Condition, joined, named
 from aigw.store.reader import snapshot
-from aigw.store.session_matches import Matches, named
+from aigw.store.session_matches import Matches
+from aigw.store.session_query import SessionQuery
 
 if TYPE_CHECKING:
     import sqlite3
 
+__all__ = [
+    "SHOWN_PROMPT",
+    "SessionPage",
+    "SessionQuery",
+    "SessionSummary",
+    "UnknownCursorError",
+    "has_sessions",
+    "list_sessions",
+    "summarise",
+]
+
 SHOWN_PROMPT = 2_000
 """Characters of a prompt in a summary. A prompt may hold a whole file, and a page 1,000 sessions."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionQuery:
-    """Which sessions, and which page of them. Times are in microseconds.
-
-    Names match without regard to case; `*` stands for any text with `wildcards`, for a star without.
-
-    Attributes:
-        owner: the initiator, letter by letter, whose sessions alone may be seen; None: everybody's.
-        any_provider: a provider's family or its configured name.
-        provider: a provider's family alone (`openai`).
-        provider_name: a provider's configured name alone.
-        status: an interception's, `running` while it has not ended.
-        text: words that a prompt, tool input, tool result or thought of the session holds.
-        started_after: sessions that began then or later.
-        started_before: sessions that began then or earlier.
-        active_since: sessions that were active then or later.
-        active_until: sessions that began before.
-        after_session_id: the id of the session that the page before ended with.
-        after_active_at: when that session had been active last, as that page showed it. Without
-            it the session's place now is gone on from, which changes while it is active.
-        is_counted: whether the sessions on all pages are counted, which may take longer than a page.
-    """
-
-    owner: str | None = None
-    initiator: str | None = None
-    any_provider: str | None = None
-    provider: str | None = None
-    provider_name: str | None = None
-    model: str | None = None
-    client: str | None = None
-    session_id: str | None = None
-    status: str | None = None
-    text: str | None = None
-    started_after: int | None = None
-    started_before: int | None = None
-    active_since: int | None = None
-    active_until: int | None = None
-    wildcards: bool = False
-    after_session_id: str | None = None
-    after_active_at: int | None = None
-    offset: int = 0
-    limit: int = 100
-    is_counted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,28 +111,6 @@ def list_sessions(connection: sqlite3.Connection, query: SessionQuery) -> Sessio
         count = matches.count() if query.is_counted else None
         chosen = matches.page(after, query.offset, query.limit)
         return SessionPage(count, _summaries(connection, chosen))
-
-
-def find_seq(connection: sqlite3.Connection, wanted: str, owner: str | None = None) -> int | None:
-    """The session of this very id, or that the interception of this id is in; None without one.
-
-    With an `owner` only that initiator's are looked at. Where several initiators have one of the
-    name, it is the one that was active last.
-    """
-    owned, values = _on_session(SessionQuery(owner=owner))
-    for condition in (
-        "s.id = ?",
-        "s.seq = (SELECT i.session_seq FROM interceptions AS i WHERE i.id = ?)",
-    ):
-        row = connection.execute(
-            f"SELECT s.seq FROM sessions AS s WHERE {condition} AND {owned}"  # noqa: S608
-            " ORDER BY s.last_active_at DESC LIMIT 1",
-            [wanted, *values],
-        ).fetchone()
-        if row is not None:
-            found: int = row[0]
-            return found
-    return None
 
 
 def summarise(connection: sqlite3.Connection, seq: int) -> SessionSummary | None:

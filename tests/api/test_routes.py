@@ -58,6 +58,9 @@ async def test_one_interception_in_full(store: Store) -> None:
             "output_tokens": 20,
             "cache_read_input_tokens": 30,
             "cache_write_input_tokens": 40,
+            "cost_micros": None,
+            "cost_basis": "unpriced",
+            "price_source": "",
             "metadata": {"completion_reasoning": 5},
             "created_at": "2026-01-01T12:00:00.000000Z",
         }
