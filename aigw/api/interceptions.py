@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from aigw.api.query import INVALID_SEARCH, BadQuery, paging, parse_query, search_terms
+from aigw.api.query import INVALID_SEARCH, Answer, BadQuery, paging, parse_query, search_terms
 from aigw.store import interceptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import aiosqlite
-
-Answer: TypeAlias = tuple[int, Any]
-"""A status and the object of the JSON body."""
 
 
 async def handle(

@@ -7,11 +7,13 @@ whole lower-cased. Sections 9 of the reference's surface page lists keys and err
 from __future__ import annotations
 
 import re
+import string
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aigw.store.interceptions import PageQuery
+from aigw.store.sessions import SessionQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,11 +21,19 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
 
+Answer: TypeAlias = tuple[int, Any]
+"""A status and the object of the JSON body."""
+
+INVALID_VALUE = "Query parameter has invalid value."
 INVALID_VALUES = "Query parameters have invalid values."
 INVALID_SEARCH = "Invalid workspace search query."
 """Sic: Coder's handler took the text from its workspaces."""
 
+INVALID_SESSION_SEARCH = "Invalid session search query."
+
 _BARE_WORD_KEY = "initiator"
+# As the store compares names: an upper case letter beyond ASCII is another one than its lower case.
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_INT = (1 << 63) - 1
 # Go's RFC 3339 takes nanoseconds; the store has microseconds.
@@ -57,41 +67,52 @@ def parse_query(
         BadQuery: they are not understood.
     """
     after_id = _after_id(params)
-    offset = _integer(params, "offset", 0)
-    limit = _integer(params, "limit", DEFAULT_LIMIT)
-    if after_id is not None and offset != 0:
-        raise BadQuery(
-            INVALID_VALUES,
-            "Cannot use both after_id and offset pagination in the same request.",
-        )
-    if not 1 <= limit <= LARGEST_LIMIT:
-        raise BadQuery(
-            "Invalid pagination limit value.",
-            f"Pagination limit must be in range (0, {LARGEST_LIMIT}]",
-        )
-    found = _search_values(params.get("q", ""))
-    if found.get("initiator") == "me":
-        # Without identities every record is the local user's own.
-        found["initiator"] = me
+    offset, limit = _offset_and_limit(params, "after_id")
+    found = _search_values(params.get("q", ""), me, INVALID_SEARCH)
     return PageQuery(owner=owner, after_id=after_id, offset=offset, limit=limit, **found)
 
 
-def search_terms(text: str) -> dict[str, list[str]]:
+def parse_session_query(
+    params: Mapping[str, str], *, owner: str | None = None, me: str | None = None
+) -> SessionQuery:
+    """As `parse_query`, of a list of sessions.
+
+    `after_active_at` goes with `after_session_id` and is ours: it holds the place in the list of a
+    session that has been active since.
+
+    Raises:
+        BadQuery: they are not understood.
+    """
+    offset, limit = _offset_and_limit(params, "after_session_id")
+    found = _search_values(params.get("q", ""), me, INVALID_SESSION_SEARCH)
+    return SessionQuery(
+        owner=owner,
+        after_session_id=params.get("after_session_id") or None,
+        after_active_at=_after_active_at(params),
+        offset=offset,
+        limit=limit,
+        **found,
+    )
+
+
+def search_terms(text: str, message: str = INVALID_SEARCH) -> dict[str, list[str]]:
     """The values of each key in a search text, lower-cased; a bare word is an initiator.
+
+    `message` is what an error says.
 
     Raises:
         BadQuery: an element is not `key:value`.
     """
     found: dict[str, list[str]] = {}
-    for element in _split(text.lower(), str.isspace, keep_quotes=True):
+    for element in _split(text.translate(_LOWER), str.isspace, keep_quotes=True):
         if element.startswith(":") or element.endswith(":"):
             problem = f"Query element {_quoted(element)} cannot start or end with ':'"
-            raise BadQuery(INVALID_SEARCH, "", ("q", problem))
+            raise BadQuery(message, "", ("q", problem))
         # A lone quote is a word of nothing.
         *keys, value = _split(element, ":".__eq__, keep_quotes=False) or [""]
         if len(keys) > 1:
             problem = f"Query element {_quoted(element)} can only contain 1 ':'"
-            raise BadQuery(INVALID_SEARCH, "", ("q", problem))
+            raise BadQuery(message, "", ("q", problem))
         found.setdefault(keys[0] if keys else _BARE_WORD_KEY, []).append(value)
     return found
 
@@ -106,10 +127,46 @@ def paging(params: Mapping[str, str]) -> tuple[int, int]:
     return query.limit, query.offset
 
 
-def _search_values(text: str) -> dict[str, Any]:
+def _offset_and_limit(params: Mapping[str, str], cursor: str) -> tuple[int, int]:
+    offset = _integer(params, "offset", 0)
+    limit = _integer(params, "limit", DEFAULT_LIMIT)
+    if params.get(cursor) and offset != 0:
+        raise BadQuery(
+            INVALID_VALUES,
+            f"Cannot use both {cursor} and offset pagination in the same request.",
+        )
+    if not 1 <= limit <= LARGEST_LIMIT:
+        raise BadQuery(
+            "Invalid pagination limit value.",
+            f"Pagination limit must be in range (0, {LARGEST_LIMIT}]",
+        )
+    return offset, limit
+
+
+def small_integer(text: str) -> int | None:
+    """A number of at most 64 bits in digits; None for any other text."""
+    # int() takes more than digits (" 1_0"), and text of any length.
+    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) <= _LARGEST_INT:
+        return int(text)
+    return None
+
+
+def check_utf8(params: Mapping[str, str]) -> None:
+    """Refuse what cannot be written as UTF-8, half of a surrogate pair: no record has it.
+
+    Raises:
+        BadQuery: a parameter cannot.
+    """
+    for name, value in params.items():
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            problem = "Query params must be UTF-8"
+            raise BadQuery(INVALID_VALUES, "", (name, problem))
+
+
+def _search_values(text: str, me: str | None, message: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     problems: list[tuple[str, str]] = []
-    for key, values in search_terms(text).items():
+    for key, values in search_terms(text, message).items():
         reader = _KEYS.get(key)
         if reader is None:
             problems.append((key, f"{_quoted(key)} is not a valid query param"))
@@ -127,7 +184,10 @@ def _search_values(text: str) -> dict[str, Any]:
         text = '"started_before" must be after "started_after" if set'
         problems.append(("started_before", text))
     if problems:
-        raise BadQuery(INVALID_SEARCH, "", *problems)
+        raise BadQuery(message, "", *problems)
+    if found.get("initiator") == "me":
+        # Without identities every record is the local user's own.
+        found["initiator"] = me
     return found
 
 
@@ -189,14 +249,25 @@ def _after_id(params: Mapping[str, str]) -> str | None:
         raise BadQuery(INVALID_VALUES, "", ("after_id", problem)) from None
 
 
+def _after_active_at(params: Mapping[str, str]) -> int | None:
+    text = params.get("after_active_at", "")
+    if not text:
+        return None
+    problem = 'Query param "after_active_at" goes with after_session_id'
+    if params.get("after_session_id"):
+        try:
+            return moment(text)
+        except ValueError as error:
+            problem = f'Query param "after_active_at" must be a valid date format: {error}'
+    raise BadQuery(INVALID_VALUES, "", ("after_active_at", problem))
+
+
 def _integer(params: Mapping[str, str], name: str, default: int) -> int:
     text = params.get(name, "")
     if not text:
         return default
-    # int() takes more than digits (" 1_0"), and text of any length.
-    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) and abs(int(text)) <= _LARGEST_INT:
-        value = int(text)
-        if name != "offset" or value >= 0:
-            return value
+    value = small_integer(text)
+    if value is not None and (name != "offset" or value >= 0):
+        return value
     problem = f'Query param "{name}" must be a valid integer'
     raise BadQuery(INVALID_VALUES, "", (name, problem))

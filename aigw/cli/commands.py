@@ -43,6 +43,18 @@ COMMANDS: tuple[Command, ...] = (
         RECORDS,
         "Print cost and context on one line, for a status bar.",
     ),
+    Command(
+        "sessions",
+        "aigw.cli.sessions:sessions",
+        RECORDS,
+        "List sessions: what agents did, and its cost.",
+    ),
+    Command(
+        "session",
+        "aigw.cli.session:session",
+        RECORDS,
+        "Show a session: prompts, steps, tool calls, cost.",
+    ),
     Command("interceptions", "aigw.cli.interceptions:app", RECORDS, "List interceptions as JSON."),
     Command("show", "aigw.cli.show:show", RECORDS, "Show everything about one interception."),
     Command("prune", "aigw.cli.prune:prune", RECORDS, "Delete old records."),

@@ -65,6 +65,18 @@ def complete_interception_id(incomplete: str) -> list[str]:
     )
 
 
+def complete_session_id(incomplete: str) -> list[str]:
+    """Ids of sessions that start so; without a beginning those that were active last."""
+    if not incomplete:
+        latest = "SELECT id FROM sessions ORDER BY last_active_at DESC LIMIT ?"
+        return ["last", *_column(latest, (_MOST,))]
+    found = _column(
+        "SELECT DISTINCT id FROM sessions WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+        (incomplete, f"{incomplete}\U0010ffff", _MOST),
+    )
+    return [*(["last"] if "last".startswith(incomplete) else []), *found]
+
+
 def complete_key(incomplete: str) -> list[str]:
     """Names of gateway keys."""
     return _starting(set(_column("SELECT name FROM gateway_keys", ())), incomplete)
@@ -94,6 +106,7 @@ BY_PARAMETER = {
     "--after-id": complete_interception_id,
     "--record-type": complete_record_type,
     "--status": complete_status,
+    "session_id": complete_session_id,
     "key": complete_key,
     "id": complete_interception_id,
     "interception_id": complete_interception_id,

@@ -35,7 +35,12 @@ def list_interceptions(
     started_after: Annotated[
         str | None, typer.Option(metavar="TIME", help="RFC 3339, or as for `aigw logs --since`.")
     ] = None,
-    provider: Annotated[str | None, typer.Option(help="A provider's type.")] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="A provider's family: openai, anthropic or copilot.")
+    ] = None,
+    provider_name: Annotated[
+        str | None, typer.Option(help="A provider's name in the configuration.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="A model.")] = None,
     client: Annotated[str | None, typer.Option(help="A client.")] = None,
     after_id: Annotated[
@@ -63,6 +68,7 @@ def list_interceptions(
         started_before=before,
         started_after=after,
         provider=provider,
+        provider_name=provider_name,
         model=model,
         client=client,
         after_id=after_id,

@@ -77,6 +77,16 @@ def joined(conditions: list[Condition]) -> Condition:
     return sql, [value for _, values in conditions for value in values]
 
 
+def named(column: str, wanted: str, *, wildcards: bool = False) -> Condition:
+    """The condition that a column holds a name, upper and lower case being the same.
+
+    Without `wildcards` a star is a star. ASCII letters are folded only, as LIKE does.
+    """
+    if wildcards and "*" in wanted:
+        return f"{column} LIKE ? ESCAPE '\\'", [like_pattern(wanted)]
+    return f"{column} = ? COLLATE NOCASE", [wanted]
+
+
 def like_pattern(name: str) -> str:
     """A LIKE pattern for a name in which `*` stands for any text and nothing else is special."""
     for special in "\\%_":

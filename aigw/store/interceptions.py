@@ -16,8 +16,9 @@ import aiosqlite
 import msgspec
 
 from aigw.records import RecordType, rfc3339
-from aigw.store.filters import Condition, joined, like_pattern, resolve_id
+from aigw.store.filters import Condition, joined, named, resolve_id
 from aigw.store.reader import open_reader, translated
+from aigw.store.rollup import ROLLED_SEQ
 from aigw.store.sources import SOURCES, Source
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DISTINCT_COLUMNS = {"models": "model", "clients": "client", "providers": "provider_name"}
+
+# How columns are read, where that is not by their name on the interception's own row.
+_READ_AS = {
+    "session_id": "(SELECT s.id FROM sessions AS s WHERE s.seq = i.session_seq)",
+    "thread_root_id": "(SELECT r.id FROM interceptions AS r WHERE r.seq = i.thread_seq)",
+    "thread_parent_id": "(SELECT p.id FROM interceptions AS p WHERE p.seq = i.parent_seq)",
+}
 
 _COLUMNS = [
     "seq",
@@ -54,7 +62,21 @@ _COLUMNS = [
     "streaming",
     "attempts",
     "served_hint",
+    "session_id",
+    "thread_root_id",
+    "thread_parent_id",
+    "agent_id",
+    "parent_agent_id",
+    "parent_session_id",
+    "plan",
+    "cost_micros",
+    "unpriced",
+    "estimated",
+    "context_window",
 ]
+_SELECT = "SELECT " + ", ".join(
+    f"{_READ_AS[name]} AS {name}" if name in _READ_AS else f"i.{name}" for name in _COLUMNS
+)
 
 # What a record's list is called, and the fields of the record that Coder names otherwise.
 _LISTS: dict[RecordType, str] = {
@@ -117,6 +139,9 @@ async def page(connection: aiosqlite.Connection, query: PageQuery) -> Page:
     where, values = _matching(query)
     count = f"SELECT count(*) FROM interceptions AS i WHERE {where}"  # noqa: S608 (our own names)
     counted = await _all(connection, count, values)
+    if not counted[0][0]:
+        # Looking for a page of nothing would take as long again.
+        return Page(0, [])
     if query.after_id is not None:
         # As with Coder's, an id that is not there, or may not be seen, has nothing after it.
         seen, owner = _owned("o", query.owner)
@@ -127,7 +152,7 @@ async def page(connection: aiosqlite.Connection, query: PageQuery) -> Page:
         where, values = joined([(where, values), (cursor, [query.after_id, *owner])])
     rows = await _all(
         connection,
-        f"SELECT {', '.join(_COLUMNS)} FROM interceptions AS i WHERE {where}"  # noqa: S608
+        f"{_SELECT} FROM interceptions AS i WHERE {where}"
         " ORDER BY i.started_at DESC, i.id DESC LIMIT ? OFFSET ?",
         [*values, query.limit, query.offset],
     )
@@ -136,7 +161,7 @@ async def page(connection: aiosqlite.Connection, query: PageQuery) -> Page:
 
 async def one(connection: aiosqlite.Connection, interception_id: str) -> dict[str, Any] | None:
     """One interception by its whole id."""
-    sql = f"SELECT {', '.join(_COLUMNS)} FROM interceptions WHERE id = ?"  # noqa: S608
+    sql = f"{_SELECT} FROM interceptions AS i WHERE i.id = ?"
     rows = await _all(connection, sql, [interception_id])
     found = await _with_children(connection, rows)
     return found[0] if found else None
@@ -145,16 +170,15 @@ async def one(connection: aiosqlite.Connection, interception_id: str) -> dict[st
 async def initiator_exists(
     connection: aiosqlite.Connection, name: str, owner: str | None = None
 ) -> bool:
-    """Whether any interception is of this initiator, upper and lower case being the same.
+    """Whether any session is of this initiator, upper and lower case being the same.
 
     With an `owner` only that one's are looked at.
     """
-    seen, values = _owned("i", owner)
-    sql = (
-        "SELECT 1 FROM interceptions AS i"  # noqa: S608
-        f" WHERE i.initiator_id LIKE ? ESCAPE '\\' AND {seen} LIMIT 1"
-    )
-    return bool(await _all(connection, sql, [_literal(name), *values]))
+    seen, values = _owned("s", owner)
+    same, wanted = named("s.initiator_id", name)
+    # There is a session wherever there is an interception, and they are far fewer.
+    sql = f"SELECT 1 FROM sessions AS s WHERE {same} AND {seen} LIMIT 1"  # noqa: S608
+    return bool(await _all(connection, sql, [*wanted, *values]))
 
 
 async def distinct(
@@ -171,12 +195,16 @@ async def distinct(
     """
     column = DISTINCT_COLUMNS[kind]
     seen, values = _owned("i", owner)
+    # The sums know the names of all that ended; the rest is a moment's worth.
+    wanted = f"i.{column} != '' AND substr(i.{column}, 1, length(?)) = ? COLLATE NOCASE AND {seen}"
     rows = await _all(
         connection,
-        f"SELECT DISTINCT {column} FROM interceptions AS i"  # noqa: S608
-        f" WHERE {column} != '' AND {column} LIKE ? ESCAPE '\\' AND {seen}"
-        f" ORDER BY {column} LIMIT ? OFFSET ?",
-        [_literal(begin) + "%", *values, limit, offset],
+        f"SELECT i.{column} FROM usage_quarters AS i WHERE {wanted}"  # noqa: S608
+        f" UNION SELECT i.{column} FROM interceptions AS i WHERE i.end_seq IS NULL AND {wanted}"
+        f" UNION SELECT i.{column} FROM interceptions AS i WHERE i.end_seq >"
+        f" ifnull((SELECT value FROM meta WHERE key = '{ROLLED_SEQ}'), 0) AND {wanted}"
+        " ORDER BY 1 LIMIT ? OFFSET ?",
+        [*[begin, begin, *values] * 3, limit, offset],
     )
     return [row[0] for row in rows]
 
@@ -189,10 +217,12 @@ def _matching(query: PageQuery) -> Condition:
         ("i.provider_name", query.provider_name),
         ("i.model", query.model),
         ("i.client", query.client),
-        ("i.client_session_id", query.session_id),
     ):
         if wanted is not None:
-            found.append((f"{column} LIKE ? ESCAPE '\\'", [_literal(wanted)]))
+            found.append(named(column, wanted))
+    if query.session_id is not None:
+        sql, values = named("s.id", query.session_id)
+        found.append((f"i.session_seq IN (SELECT s.seq FROM sessions AS s WHERE {sql})", values))  # noqa: S608
     if query.started_after is not None:
         found.append(("i.started_at >= ?", [query.started_after]))
     if query.started_before is not None:
@@ -203,11 +233,6 @@ def _matching(query: PageQuery) -> Condition:
 def _owned(alias: str, owner: str | None) -> Condition:
     """The condition that an interception may be seen by its owner; always true without one."""
     return ("1", []) if owner is None else (f"{alias}.initiator_id = ?", [owner])
-
-
-def _literal(name: str) -> str:
-    # The API has no wildcard: a star is a star.
-    return "*".join(like_pattern(part) for part in name.split("*"))
 
 
 async def _all(connection: aiosqlite.Connection, sql: str, values: list[Any]) -> list[Any]:
@@ -263,6 +288,17 @@ def _interception(row: dict[str, Any]) -> dict[str, Any]:
         "streaming": None if row["streaming"] is None else bool(row["streaming"]),
         "attempts": None if row["ended_at"] is None else row["attempts"],
         "served_hint": row["served_hint"],
+        "session_id": row["session_id"],
+        "thread_root_id": row["thread_root_id"],
+        "thread_parent_id": row["thread_parent_id"],
+        "agent_id": row["agent_id"],
+        "parent_agent_id": row["parent_agent_id"],
+        "parent_session_id": row["parent_session_id"],
+        "plan": row["plan"],
+        "cost_micros": row["cost_micros"],
+        "unpriced": row["unpriced"],
+        "estimated": row["estimated"],
+        "context_window": row["context_window"],
         **{name: [] for name in _LISTS.values()},
     }
 

@@ -1,0 +1,228 @@
+"""Fills the steps of a session with what they hold: prompts, thoughts, tool calls, results, tokens.
+
+Each table is asked once, for all the steps of a page, by its index of interceptions.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aigw.store.session_parts import Call, CallResult, Step, Thought, Tokens
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+_FACTS = [
+    "seq",
+    "id",
+    "parent_id",
+    "started_at",
+    "ended_at",
+    "provider",
+    "provider_name",
+    "route",
+    "model",
+    "requested_model",
+    "client",
+    "credential_kind",
+    "credential_hint",
+    "api_key_id",
+    "agent_id",
+    "plan",
+    "status",
+    "status_code",
+    "error_type",
+    "error_message",
+    "duration_ms",
+    "time_to_first_byte_ms",
+    "streaming",
+    "attempts",
+    "context_window",
+    "metadata",
+]
+_SUMS = [
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_tokens",
+    "cost_micros",
+    "unpriced",
+    "estimated",
+]
+_STEP_COLUMNS = [*_FACTS, *_SUMS]
+
+_CHOSEN = "IN (SELECT value FROM json_each(?1))"
+_CALL_COLUMNS = (
+    "t.seq, t.id, i.id, t.created_at, t.msg_id, t.tool_call_id, t.item_id, t.tool, t.input,"
+    " t.server_url, t.injected, t.invocation_error, t.metadata"
+)
+_RESULT_COLUMNS = (
+    "i.id, t.tool_call_id, t.created_at, t.is_error, t.size, t.content, t.truncated, t.metadata"
+)
+
+
+def read_steps(connection: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Step]:
+    """The interceptions of these seqs as steps with all they hold, in order of time."""
+    chosen = json.dumps(list(seqs))
+    columns = ", ".join(
+        "(SELECT p.id FROM interceptions AS p WHERE p.seq = i.parent_seq)"
+        if name == "parent_id"
+        else f"ifnull(i.{name}, 0)"
+        if name in _SUMS
+        else f"i.{name}"
+        for name in _STEP_COLUMNS
+    )
+    rows = connection.execute(
+        f"SELECT {columns} FROM interceptions AS i WHERE i.seq {_CHOSEN}"  # noqa: S608 (our own names)
+        " ORDER BY i.started_at, i.id",
+        (chosen,),
+    )
+    steps = {row[0]: _step(row) for row in rows}
+    _add_texts(connection, chosen, steps)
+    _add_calls(connection, chosen, steps)
+    return steps
+
+
+def join_results(connection: sqlite3.Connection, session_seq: int, steps: dict[int, Step]) -> None:
+    """Give each call of the steps its result, wherever in the session that was brought.
+
+    A call's result is the first one of its id after it; of calls that share an id, the latest one
+    before the result is meant. Results that belong to no call of the session stay with their step.
+    """
+    calls: dict[str, list[tuple[Step, Call]]] = {}
+    for step in steps.values():
+        for call in step.calls:
+            if call.tool_call_id:
+                calls.setdefault(call.tool_call_id, []).append((step, call))
+    left: list[tuple[Step, CallResult]] = []
+    for seq, result in _results(connection, "t.interception_seq", json.dumps(list(steps))):
+        if not _join(calls, steps[seq].started_at, steps[seq].id, result):
+            left.append((steps[seq], result))
+    _join_from_elsewhere(connection, session_seq, steps, calls)
+    _keep_unexplained(connection, session_seq, left)
+
+
+def _join(
+    calls: dict[str, list[tuple[Step, Call]]], at: int, interception_id: str, result: CallResult
+) -> bool:
+    """Whether a call of these was made before the result came; it is answered now."""
+    for step, call in reversed(calls.get(result.tool_call_id, [])):
+        if (step.started_at, step.id) < (at, interception_id):
+            # A client that tries a request again brings the same results again.
+            call.result = call.result or result
+            return True
+    return False
+
+
+def _join_from_elsewhere(
+    connection: sqlite3.Connection,
+    session_seq: int,
+    steps: dict[int, Step],
+    calls: dict[str, list[tuple[Step, Call]]],
+) -> None:
+    """Look for what is not answered on this page in the rest of the session."""
+    open_ids = [
+        call_id for call_id, made in calls.items() if any(call.result is None for _, call in made)
+    ]
+    if not open_ids:
+        return
+    rows = connection.execute(
+        "SELECT t.seq, i.started_at, i.id FROM interceptions AS i"
+        " CROSS JOIN tool_results AS t ON t.interception_seq = i.seq"
+        " WHERE i.session_seq = ?2 AND t.tool_call_id IN (SELECT value FROM json_each(?1))"
+        " AND i.seq NOT IN (SELECT value FROM json_each(?3)) ORDER BY i.started_at, i.id, t.seq",
+        (json.dumps(open_ids), session_seq, json.dumps(list(steps))),
+    ).fetchall()
+    found = dict(_results(connection, "t.seq", json.dumps([row[0] for row in rows]), key="t.seq"))
+    for seq, at, interception_id in rows:
+        _join(calls, at, interception_id, found[seq])
+
+
+def _keep_unexplained(
+    connection: sqlite3.Connection, session_seq: int, left: list[tuple[Step, CallResult]]
+) -> None:
+    """Of results that no call on this page explains, keep those that none of the session does."""
+    ids = {result.tool_call_id for _, result in left if result.tool_call_id}
+    if not left:
+        return
+    rows = connection.execute(
+        "SELECT DISTINCT t.tool_call_id FROM tool_usages AS t"
+        " CROSS JOIN interceptions AS i ON i.seq = t.interception_seq"
+        " WHERE t.tool_call_id IN (SELECT value FROM json_each(?)) AND t.tool_call_id != ''"
+        " AND i.session_seq = ?",
+        (json.dumps(list(ids)), session_seq),
+    )
+    explained = {row[0] for row in rows}
+    for step, result in left:
+        if result.tool_call_id not in explained:
+            step.other_results.append(result)
+
+
+def _add_texts(connection: sqlite3.Connection, chosen: str, steps: dict[int, Step]) -> None:
+    for seq, prompt in connection.execute(
+        "SELECT interception_seq, prompt FROM user_prompts"  # noqa: S608
+        f" WHERE interception_seq {_CHOSEN} ORDER BY seq",
+        (chosen,),
+    ):
+        steps[seq].prompt = prompt
+    for seq, at, content, metadata in connection.execute(
+        "SELECT interception_seq, created_at, content, metadata FROM model_thoughts"  # noqa: S608
+        f" WHERE interception_seq {_CHOSEN} ORDER BY seq",
+        (chosen,),
+    ):
+        source = _metadata(metadata).get("source")
+        steps[seq].thoughts.append(Thought(at, content, source if isinstance(source, str) else ""))
+    for row in connection.execute(
+        "SELECT interception_seq, msg_id, cost_micros, cost_basis, price_source, metadata"  # noqa: S608
+        f" FROM token_usages WHERE interception_seq {_CHOSEN} ORDER BY seq",
+        (chosen,),
+    ):
+        steps[row[0]].tokens.append(Tokens(*[*row[1:-1], _metadata(row[-1])]))
+
+
+def _add_calls(connection: sqlite3.Connection, chosen: str, steps: dict[int, Step]) -> None:
+    rows = connection.execute(
+        f"SELECT t.interception_seq, {_CALL_COLUMNS} FROM tool_usages AS t"  # noqa: S608
+        " CROSS JOIN interceptions AS i ON i.seq = t.interception_seq"
+        f" WHERE t.interception_seq {_CHOSEN} ORDER BY t.seq",
+        (chosen,),
+    )
+    for row in rows:
+        *fields, injected, error, metadata = row[1:]
+        fields += [bool(injected), error, _metadata(metadata)]
+        steps[row[0]].calls.append(Call(*fields))
+
+
+def _results(
+    connection: sqlite3.Connection, column: str, chosen: str, key: str = "t.interception_seq"
+) -> Iterable[tuple[int, CallResult]]:
+    rows = connection.execute(
+        f"SELECT {key}, {_RESULT_COLUMNS} FROM tool_results AS t"  # noqa: S608
+        " CROSS JOIN interceptions AS i ON i.seq = t.interception_seq"
+        f" WHERE {column} {_CHOSEN} ORDER BY i.started_at, i.id, t.seq",
+        (chosen,),
+    )
+    for row in rows:
+        *fields, is_error, size, content, truncated, metadata = row[1:]
+        fields += [bool(is_error), size, content, bool(truncated), _metadata(metadata)]
+        yield row[0], CallResult(*fields)
+
+
+def _step(row: Sequence[Any]) -> Step:
+    fields = dict(zip(_STEP_COLUMNS, row, strict=True))
+    if fields["streaming"] is not None:
+        fields["streaming"] = bool(fields["streaming"])
+    fields["metadata"] = _metadata(fields["metadata"])
+    return Step(**fields)
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    if text == "{}":
+        return {}
+    found = msgspec.json.decode(text)
+    return found if isinstance(found, dict) else {}
