@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(label: str, *, shown: bool = True) -> Iterator[Callable[[float], None]]:
-    """Yields what to call with the part that is done, from 0 to 1."""
+    """Yields what to call with the part that is done, from 0 to 1; before that, the bar only moves."""
     if not shown or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -32,5 +32,5 @@ def progress_bar(label: str, *, shown: bool = True) -> Iterator[Callable[[float]
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=1.0)
-        yield lambda part: bar.update(task, completed=part)
+        task = bar.add_task(label, total=None)
+        yield lambda part: bar.update(task, total=1.0, completed=part)

@@ -88,9 +88,15 @@ def check_copy(path: Path) -> None:
         StoreError: it is not; the message says what SQLite found.
     """
     with translated(path), closing(_open_target(path)) as copy:
+        # Called now and then, so that Ctrl-C is heard; SQLite knows it as an interruption only.
         copy.set_progress_handler(lambda: 0, CHECKED_EVERY)
-        (found,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
-        broken = copy.execute("PRAGMA foreign_key_check").fetchone()
+        try:
+            (found,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+            broken = copy.execute("PRAGMA foreign_key_check").fetchone()
+        except sqlite3.OperationalError as error:
+            if str(error) == "interrupted":
+                raise KeyboardInterrupt from error
+            raise
     if found != "ok" or broken is not None:
         what = found if found != "ok" else f"a row of {broken[0]} refers to none of {broken[2]}"
         raise StoreError(
