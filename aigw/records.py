@@ -258,11 +258,18 @@ _NOT_LOGGED = frozenset(
         (ModelThought, "id"),
     }
 )
-_TIME_FIELDS = frozenset({"started_at", "ended_at", "created_at"})
+TIME_FIELDS = frozenset({"started_at", "ended_at", "created_at"})
+"""The fields that hold a moment."""
+
 _LOGGED_FIELDS: dict[type[msgspec.Struct], tuple[str, ...]] = {
     kind: tuple(f for f in kind.__struct_fields__ if (kind, f) not in _NOT_LOGGED)
     for kind in RECORD_TYPES
 }
+
+
+def logged_fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields of a record type that are in its JSON form, in order."""
+    return _LOGGED_FIELDS[kind]
 
 
 def record_time(record: Record) -> int:
@@ -289,7 +296,7 @@ def log_object(record: Record) -> dict[str, Any]:
     }
     for name in _LOGGED_FIELDS[kind]:
         value = getattr(record, name)
-        result[name] = rfc3339(value) if name in _TIME_FIELDS else value
+        result[name] = rfc3339(value) if name in TIME_FIELDS else value
     return result
 
 

@@ -23,7 +23,7 @@ LAYERS: list[list[str]] = [
     ["aigw.__main__", "aigw.cli"],
     ["aigw.daemon", "aigw.assembly"],
     ["aigw.reload", "aigw.signals"],
-    ["aigw.gateway", "aigw.api"],
+    ["aigw.gateway", "aigw.api", "aigw.export"],
     ["aigw.recorder", "aigw.providers", "aigw.clients"],
     ["aigw.pricing"],
     ["aigw.store", "aigw.telemetry", "aigw.wire"],

@@ -57,6 +57,9 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("interceptions", "aigw.cli.interceptions:app", RECORDS, "List interceptions as JSON."),
     Command("show", "aigw.cli.show:show", RECORDS, "Show everything about one interception."),
+    Command("export", "aigw.cli.export:export", RECORDS, "Write records to a file."),
+    Command("sql", "aigw.cli.sql:sql", RECORDS, "Ask the store a question in SQL."),
+    Command("backup", "aigw.cli.backup:backup", RECORDS, "Copy the database while it is in use."),
     Command("prune", "aigw.cli.prune:prune", RECORDS, "Delete old records."),
     Command("config", "aigw.cli.config:app", SETUP, "Show, check or write the configuration."),
     Command(

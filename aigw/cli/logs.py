@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aigw.errors import ConfigError, StoreError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from aigw.records import Record, RecordType
+    from aigw.records import Record
     from aigw.store.filters import Filters
 
 DEFAULT_LINES = 100
 DEFAULT_LINES_FOLLOWING = 10
 """As `tail -f` and `kubectl logs` do: a little context, then what is new."""
-
-STATUSES = ("completed", "failed", "aborted", "running")
 
 
 def logs(
@@ -81,23 +77,21 @@ def logs(
     Works whether or not the daemon runs. With --json a line is the same object as in the
     structured log.
     """
-    from aigw import clock
+    from aigw.cli.filters import make_filters
     from aigw.settings import database_path
-    from aigw.store.filters import Filters
 
-    now = clock.now()
-    filters = Filters(
-        types=_types(record_type),
-        since=_moment("--since", since, now),
-        until=_moment("--until", until, now),
+    filters = make_filters(
+        record_type=record_type,
+        since=since,
+        until=until,
         provider=provider,
         model=model,
         client=client,
         initiator=initiator,
         session=session,
         interception=interception,
-        status=_one_of_statuses(status),
-        text=_searchable(query),
+        status=status,
+        query=query,
     )
     path = database_path(db, os.environ)
     if lines is None:
@@ -112,11 +106,12 @@ def logs(
 def _print_last(
     path: Path, filters: Filters, lines: int, show: Callable[[Iterable[Record]], None]
 ) -> None:
+    from aigw.cli.filters import whole_id
     from aigw.store.queries import tail
     from aigw.store.reader import reading
 
     with reading(path) as connection:
-        show(tail(connection, _whole_id(connection, filters), lines))
+        show(tail(connection, whole_id(connection, filters), lines))
 
 
 def _follow(
@@ -124,12 +119,13 @@ def _follow(
 ) -> None:
     from contextlib import closing
 
+    from aigw.cli.filters import whole_id
     from aigw.store.follow import Follower
     from aigw.store.reader import NoDatabase, reading
 
     try:
         with reading(path) as connection:
-            filters = _whole_id(connection, filters)
+            filters = whole_id(connection, filters)
     except NoDatabase:
         # There is nothing to look a shortened id up in: it has to be a whole one.
         pass
@@ -143,21 +139,6 @@ def _follow(
 def _notice(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
-
-
-def _whole_id(connection: object, filters: Filters) -> Filters:
-    import sqlite3
-    from dataclasses import replace
-
-    from aigw.store.filters import resolve_id
-
-    assert isinstance(connection, sqlite3.Connection)
-    if filters.interception is None:
-        return filters
-    try:
-        return replace(filters, interception=resolve_id(connection, filters.interception))
-    except ValueError as error:
-        raise StoreError(str(error)) from error
 
 
 def _printer(query: str | None, *, json: bool) -> Callable[[Iterable[Record]], None]:
@@ -196,48 +177,3 @@ def _width() -> int | None:
     from shutil import get_terminal_size
 
     return get_terminal_size().columns
-
-
-def _types(names: list[str] | None) -> frozenset[RecordType]:
-    from aigw.records import RecordType
-
-    if not names:
-        return frozenset(RecordType)
-    known = [kind.value for kind in RecordType]
-    for name in names:
-        if name not in known:
-            raise _unknown("--record-type", name, known)
-    return frozenset(RecordType(name) for name in names)
-
-
-def _one_of_statuses(name: str | None) -> str | None:
-    if name is not None and name not in STATUSES:
-        raise _unknown("--status", name, STATUSES)
-    return name
-
-
-def _unknown(flag: str, given: str, known: Iterable[str]) -> ConfigError:
-    return ConfigError(f"{flag} {given!r} is not known: use one of {', '.join(known)}")
-
-
-def _moment(flag: str, text: str | None, now: int) -> int | None:
-    if text is None:
-        return None
-    from aigw.cli.times import parse_when
-
-    try:
-        return parse_when(text, now)
-    except ValueError as error:
-        raise ConfigError(f"{flag}: {error}") from error
-
-
-def _searchable(text: str | None) -> str | None:
-    if text is None:
-        return None
-    from aigw.store.search import match_expression
-
-    try:
-        match_expression(text)
-    except ValueError as error:
-        raise ConfigError(f"--query: {error}") from error
-    return text

@@ -1,0 +1,118 @@
+"""The options by which commands narrow records down: the same everywhere, and the same errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aigw.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from aigw.records import RecordType
+    from aigw.store.filters import Filters
+
+STATUSES = ("completed", "failed", "aborted", "running")
+
+
+def make_filters(
+    *,
+    record_type: list[str] | None,
+    since: str | None,
+    until: str | None,
+    provider: str | None,
+    model: str | None,
+    client: str | None,
+    initiator: str | None,
+    session: str | None,
+    interception: str | None,
+    status: str | None,
+    query: str | None,
+) -> Filters:
+    """The filters that the options of these names say.
+
+    Raises:
+        ConfigError: one of them means nothing.
+    """
+    from aigw import clock
+    from aigw.store.filters import Filters
+
+    now = clock.now()
+    return Filters(
+        types=_types(record_type),
+        since=_moment("--since", since, now),
+        until=_moment("--until", until, now),
+        provider=provider,
+        model=model,
+        client=client,
+        initiator=initiator,
+        session=session,
+        interception=interception,
+        status=_one_of_statuses(status),
+        text=_searchable(query),
+    )
+
+
+def whole_id(connection: sqlite3.Connection, filters: Filters) -> Filters:
+    """The filters, the shortened id of an interception looked up.
+
+    Raises:
+        StoreError: there is no such interception, or there are several.
+    """
+    from dataclasses import replace
+
+    from aigw.store.filters import resolve_id
+
+    if filters.interception is None:
+        return filters
+    try:
+        return replace(filters, interception=resolve_id(connection, filters.interception))
+    except ValueError as error:
+        raise StoreError(str(error)) from error
+
+
+def _types(names: list[str] | None) -> frozenset[RecordType]:
+    from aigw.records import RecordType
+
+    if not names:
+        return frozenset(RecordType)
+    known = [kind.value for kind in RecordType]
+    for name in names:
+        if name not in known:
+            raise unknown("--record-type", name, known)
+    return frozenset(RecordType(name) for name in names)
+
+
+def _one_of_statuses(name: str | None) -> str | None:
+    if name is not None and name not in STATUSES:
+        raise unknown("--status", name, STATUSES)
+    return name
+
+
+def unknown(flag: str, given: str, known: Iterable[str]) -> ConfigError:
+    """The error of a word that is none of those known."""
+    return ConfigError(f"{flag} {given!r} is not known: use one of {', '.join(known)}")
+
+
+def _moment(flag: str, text: str | None, now: int) -> int | None:
+    if text is None:
+        return None
+    from aigw.cli.times import parse_when
+
+    try:
+        return parse_when(text, now)
+    except ValueError as error:
+        raise ConfigError(f"{flag}: {error}") from error
+
+
+def _searchable(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from aigw.store.search import match_expression
+
+    try:
+        match_expression(text)
+    except ValueError as error:
+        raise ConfigError(f"--query: {error}") from error
+    return text

@@ -1,0 +1,144 @@
+"""Reading what is exported, piece by piece: memory stays the same however much there is.
+
+Every piece is a short transaction, so an export of hours never holds back the daemon's
+checkpoints. What was written after the export began is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from aigw.store.filters import Condition, Filters, joined
+from aigw.store.queries import after
+from aigw.store.reader import snapshot
+from aigw.store.record_views import INTERCEPTIONS
+from aigw.store.schema import SEARCHED, last_seq
+from aigw.store.search import TextMatch, match_expression
+from aigw.store.selection import EVERYTHING, Bounds, time_bounds
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Sequence
+
+    from aigw.records import Record
+    from aigw.store.view import Column, View
+
+Rows: TypeAlias = "list[tuple[Any, ...]]"
+T = TypeVar("T")
+
+WINDOW = 8_192
+"""Seqs looked at in one transaction: some milliseconds, and a few thousand rows in memory."""
+
+
+def _silent(part: float) -> None:
+    del part
+
+
+@dataclass
+class Reading:
+    """The records or interceptions that pass the filters, oldest first. Read it once.
+
+    Attributes:
+        connection: a reader's, in autocommit mode.
+        filters: for interceptions `since` and `until` mean when they started, and a text is that of
+            any of their records.
+        progress: called with the part that has been read, from 0 to 1.
+        end: the last seq that was there at the start.
+    """
+
+    connection: sqlite3.Connection
+    filters: Filters
+    progress: Callable[[float], None] = _silent
+    end: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        with snapshot(self.connection):
+            self.end = last_seq(self.connection)
+
+    def records(self) -> Iterator[list[Record]]:
+        """The records in pieces, in the order of commit: those that `aigw logs` shows."""
+        low = EVERYTHING.low
+        for records, reach in after(self.connection, self.filters, low, end=self.end):
+            yield records
+            self._tell(reach)
+
+    def interceptions(self, columns: Sequence[Column]) -> Iterator[Rows]:
+        """The interceptions in pieces, as rows of columns of `v_interceptions`, times raw."""
+        return self.completed(columns, WINDOW, lambda rows: rows)
+
+    def completed(
+        self, columns: Sequence[Column], window: int, complete: Callable[[Rows], T]
+    ) -> Iterator[T]:
+        """What `complete` makes of each piece, `window` seqs long.
+
+        It is called within the piece's transaction, to read what belongs to the rows.
+        """
+        select = INTERCEPTIONS.select(columns, raw_times=True)
+        for condition, reach in self._windows(window):
+            where, values = joined([condition, *self._conditions()])
+            with snapshot(self.connection):
+                sql = f"{select} WHERE {where} ORDER BY i.seq"
+                found = complete(self.connection.execute(sql, values).fetchall())
+            # Not within it: whoever takes this may be slow.
+            yield found
+            self._tell(reach)
+
+    def of_interceptions(self, view: View, columns: Sequence[Column], seqs: Sequence[int]) -> Rows:
+        """Rows of another view that belong to these interceptions, in the order of writing."""
+        sql = (
+            f"{view.select(columns, raw_times=True)} WHERE t.interception_seq IN"  # noqa: S608
+            " (SELECT value FROM json_each(?)) ORDER BY t.seq"
+        )
+        return self.connection.execute(sql, (json.dumps(seqs),)).fetchall()
+
+    def _tell(self, reach: int) -> None:
+        self.progress(min(1.0, reach / max(1, self.end)))
+
+    def _conditions(self) -> list[Condition]:
+        filters = self.filters
+        found = [filters.on_interception]
+        if filters.since is not None:
+            found.append(("i.started_at >= ?", [filters.since]))
+        if filters.until is not None:
+            found.append(("i.started_at < ?", [filters.until]))
+        return [condition for condition in found if condition[0]]
+
+    def _windows(self, size: int) -> Iterator[tuple[Condition, int]]:
+        """Conditions that select all wanted interceptions, one piece each, and how far each reaches."""
+        if self.filters.text is not None:
+            yield from self._found_windows(match_expression(self.filters.text))
+            return
+        with snapshot(self.connection):
+            bounds = time_bounds(
+                self.connection, self.filters, Bounds(EVERYTHING.low, self.end + 1)
+            )
+            (first,) = self.connection.execute("SELECT min(seq) FROM interceptions").fetchone()
+        low = max(bounds.low, (first or 0) - 1)
+        while low < bounds.high - 1:
+            high = min(low + size, bounds.high - 1)
+            yield ("i.seq > ? AND i.seq <= ?", [low, high]), high
+            low = high
+
+    def _found_windows(self, expression: str) -> Iterator[tuple[Condition, int]]:
+        """The same for those that a text was found in. Eight bytes each are kept: a million is 8 MB."""
+        with snapshot(self.connection):
+            chunks = TextMatch(self.connection, expression).after(EVERYTHING.low)
+            seqs = sorted(set(chain.from_iterable(map(self._owners, chunks))))
+        owners = array("q", (seq for seq in seqs if seq <= self.end))
+        size = WINDOW // 8
+        for start in range(0, len(owners), size):
+            part = owners[start : start + size].tolist()
+            yield ("i.seq IN (SELECT value FROM json_each(?))", [json.dumps(part)]), part[-1]
+
+    def _owners(self, seqs: list[int]) -> array[int]:
+        """The interceptions that these records belong to."""
+        chosen = json.dumps([seq for seq in seqs if seq <= self.end])
+        sql = " UNION ".join(
+            f"SELECT interception_seq FROM {table} WHERE seq IN (SELECT value FROM json_each(?1))"  # noqa: S608
+            for table in SEARCHED
+        )
+        return array("q", (row[0] for row in self.connection.execute(sql, (chosen,))))
