@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from aigw.errors import ConfigError
 from aigw.gateway.actor import ActorHeaders
 from aigw.gateway.circuit import BreakerSettings
+from aigw.option_values import command_words
+from aigw.pricing.budget_settings import BudgetSettings
 from aigw.provider_settings import ProviderSettings
 from aigw.providers.build import build_provider
 from aigw.providers.key_pool import PoolObserver
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from aigw.settings import Settings
 
 
+_USUAL_BUDGETS = BudgetSettings()
 _UNTOLD = ActorHeaders("", "", "", send=False)
 
 
@@ -38,6 +41,7 @@ class Configuration:
         actor: how providers are told who asks; `actor_removal` only keeps clients from telling it.
         breaker: None when there are no circuit breakers.
         retention: how long records are kept; zero: for ever.
+        budgets: how budgets refuse and warn.
     """
 
     providers: Mapping[str, Provider]
@@ -48,6 +52,7 @@ class Configuration:
     actor_removal: ActorHeaders = _UNTOLD
     breaker: BreakerSettings | None = None
     retention: timedelta = timedelta(0)
+    budgets: BudgetSettings = _USUAL_BUDGETS
 
     @property
     def disabled(self) -> Mapping[str, ProviderSettings]:
@@ -115,6 +120,7 @@ def from_settings(
         actor_removal=_actor(settings, send=False),
         breaker=_breaker(settings),
         retention=settings.retention,
+        budgets=_budgets(settings),
     )
 
 
@@ -137,6 +143,15 @@ def _actor(settings: Settings, *, send: bool) -> ActorHeaders:
         settings.actor_header_username,
         settings.actor_header_email,
         send=send,
+    )
+
+
+def _budgets(settings: Settings) -> BudgetSettings:
+    return BudgetSettings(
+        is_billing_error=settings.budget_refusal == "billing-error",
+        thresholds=settings.budget_thresholds,
+        webhook=settings.budget_webhook,
+        command=command_words(settings.budget_command or ""),
     )
 
 
