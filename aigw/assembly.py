@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aigw.errors import UpstreamError
 from aigw.gateway.breaker import Breakers
+from aigw.gateway.budgets import Budgets
 from aigw.gateway.configuration import Configuration, ReloadOutcome
 from aigw.gateway.dump import Dumper
 from aigw.gateway.limits import Limits
@@ -20,6 +21,9 @@ from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
 from aigw.gateway.upstream import Upstream
+from aigw.pricing.budget_gate import BudgetGate
+from aigw.pricing.budget_notices import BudgetNotices
+from aigw.pricing.budget_watch import BudgetWatch
 from aigw.pricing.pricer import Pricer
 from aigw.providers.call import CentralCredential
 from aigw.recorder import Recorder
@@ -61,15 +65,19 @@ async def gateway(
         configuration = reloader.configuration
         limits = Limits(configuration.max_concurrency, configuration.rate_limit)
         breakers = Breakers(configuration.breaker, metrics.circuits)
+        gate = BudgetGate(pricer)
+        budgets = await stack.enter_async_context(
+            _budgets(settings, writer, metrics, reloader, gate)
+        )
         recorder = Recorder(
-            writer, pricing=pricer, observers=[metrics], fail_open=settings.store_fail_open
+            writer, pricing=pricer, observers=[metrics, gate], fail_open=settings.store_fail_open
         )
         body_limit = settings.max_body_size
         server = Server(
             configuration,
             keys,
             limits,
-            Relay(recorder, upstream, body_limit, breakers, dumper),
+            Relay(recorder, upstream, body_limit, breakers, dumper, budgets),
             PassThrough(upstream, body_limit, dumper),
             Pages(
                 facts, writer, metrics, reloader, keys, lambda: breakers.unclosed(time.monotonic())
@@ -114,6 +122,38 @@ async def _pricer(settings: Settings, configuration: Configuration) -> AsyncIter
         yield pricer
     finally:
         pricer.close()
+
+
+@contextlib.asynccontextmanager
+async def _budgets(
+    settings: Settings, writer: Writer, metrics: Metrics, reloader: Reloader, gate: BudgetGate
+) -> AsyncIterator[Budgets]:
+    """The budgets, in step with the store's tables and the configuration, and their notices."""
+    configured = reloader.configuration.budgets
+    notices = BudgetNotices(gate, writer, configured, metrics.budgets.passed)
+    watch = BudgetWatch(settings.db, gate, writer, notices.read)
+    watch.open()
+    await notices.read()
+    budgets = Budgets(gate, metrics.budgets, configured)
+
+    def use(configuration: Configuration) -> None:
+        budgets.configure(configuration.budgets)
+        notices.configure(configuration.budgets)
+
+    reloader.subscribe(use)
+    tasks = [
+        spawn("budgets", watch.run()),
+        spawn("budget notices", notices.run()),
+        spawn("budget deliveries", notices.run_deliveries()),
+    ]
+    try:
+        yield budgets
+    finally:
+        await notices.finish()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        watch.close()
 
 
 async def _dumper(settings: Settings, stack: contextlib.AsyncExitStack) -> Dumper | None:

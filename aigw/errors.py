@@ -15,6 +15,8 @@ A message says what happened, why, and what to try; it never holds a secret.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class AigwError(Exception):
     """The base: `str()` of it is fit for a person to read."""
@@ -50,7 +52,8 @@ class RefusedError(AigwError):
     """The gateway will not serve a request. `code` is a short word that programs may match.
 
     `retry_after` is in seconds; None where trying again would not help. `allow` names the methods
-    that a route has, where the request's is none of them.
+    that a route has, where the request's is none of them. `kind` is the error's type where it is not
+    the one that APIs have for the status; `headers` go with the answer.
     """
 
     def __init__(
@@ -61,12 +64,16 @@ class RefusedError(AigwError):
         *,
         retry_after: float | None = None,
         allow: str | None = None,
+        kind: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.retry_after = retry_after
         self.allow = allow
+        self.kind = kind
+        self.headers = headers or {}
 
 
 class AuthError(RefusedError):

@@ -7,6 +7,7 @@ from aigw.option import Option
 AIBRIDGE = "Gateway"
 PROVIDERS = "Providers"
 ACCESS = "Access and limits"
+BUDGETS = "Budgets"
 
 
 def _aibridge(
@@ -255,6 +256,71 @@ GATEWAY_OPTIONS: tuple[Option, ...] = (
         "3",
         group=ACCESS,
         between=(1, 100),
+    ),
+    Option(
+        name="budget_policy",
+        kind="string",
+        group=BUDGETS,
+        help="Which budget counts for a member of several groups: the one with the highest amount.",
+        flag="--ai-budget-policy",
+        variable="CODER_AI_BUDGET_POLICY",
+        key="ai_gateway.budget_policy",
+        default="highest",
+        choices=("highest",),
+    ),
+    Option(
+        name="budget_period",
+        kind="string",
+        group=BUDGETS,
+        help="The period of a budget that `aigw budgets set` makes without --per.",
+        flag="--ai-budget-period",
+        variable="CODER_AI_BUDGET_PERIOD",
+        key="ai_gateway.budget_period",
+        default="month",
+        choices=("day", "week", "month"),
+    ),
+    Option(
+        name="budget_refusal",
+        kind="string",
+        group=BUDGETS,
+        help="What a client gets over budget: 'forbidden' is status 403, as in Coder's gateway; "
+        "'billing-error' is 429 of the type billing_error. Neither is tried again by SDKs.",
+        flag="--budget-refusal",
+        variable="AIGW_BUDGET_REFUSAL",
+        key="aigw.budget_refusal",
+        default="forbidden",
+        choices=("forbidden", "billing-error"),
+    ),
+    Option(
+        name="budget_thresholds",
+        kind="percents",
+        group=BUDGETS,
+        help="Percentages of a budget at which the log, the webhook and the command are told.",
+        flag="--budget-thresholds",
+        variable="AIGW_BUDGET_THRESHOLDS",
+        key="aigw.budget_thresholds",
+        default="85,100",
+    ),
+    Option(
+        name="budget_webhook",
+        kind="string",
+        group=BUDGETS,
+        help="URL that gets a POST with JSON when a budget passes a threshold: https, or http on "
+        "this machine. It may hold a token, so it is kept as a secret.",
+        flag="--budget-webhook",
+        variable="AIGW_BUDGET_WEBHOOK",
+        key="aigw.budget_webhook",
+        secret=True,
+    ),
+    Option(
+        name="budget_command",
+        kind="command",
+        group=BUDGETS,
+        help="Command that is run when a budget passes a threshold, with JSON on its standard "
+        "input and AIGW_BUDGET_* variables.",
+        flag="--budget-command",
+        variable="AIGW_BUDGET_COMMAND",
+        key="aigw.budget_command",
     ),
 )
 """In the order of `--help`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
@@ -278,6 +279,48 @@ def read_mapping(value: object) -> dict[str, str]:
     return {str(name): text for name, text in value.items()}
 
 
+def read_percents(value: object) -> tuple[int, ...]:
+    """Percentages in ascending order: numbers in a file, separated by commas elsewhere."""
+    given = [value] if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(given, str):
+        given = [item.strip() for item in given.split(",") if item.strip()]
+    if given == ["none"] or not given:
+        return ()
+    problem = f"{shown(value)} is not a list of percentages: use whole numbers, for example 85,100"
+    if not isinstance(given, (list, tuple)):
+        raise ValueError(problem)  # noqa: TRY004 - every reader raises ValueError
+    texts = [str(item) for item in given]
+    if not all(re.fullmatch(r"[1-9]\d{0,2}", text, re.ASCII) for text in texts):
+        raise ValueError(f"{problem}, each from 1 to 999, or none")
+    if len(set(texts)) > MOST_PERCENTS:
+        raise ValueError(f"at most {MOST_PERCENTS} percentages can be given")
+    return tuple(sorted({int(text) for text in texts}))
+
+
+MOST_PERCENTS = 10
+"""Each may be a label of a metric and a message to a person."""
+
+
+def read_command(value: object) -> str:
+    """A command line, still as text. No shell will read it."""
+    text = read_string(value)
+    try:
+        command_words(text)
+    except ValueError as error:
+        raise ValueError(f"{shown(value)} cannot be split into words: {error}") from None
+    return text
+
+
+def command_words(text: str) -> tuple[str, ...]:
+    """A command line's words.
+
+    Raises:
+        ValueError: a quote is open.
+    """
+    # Backslashes separate folders on Windows, where shlex would eat them.
+    return tuple(shlex.split(text, posix=os.name != "nt"))
+
+
 READERS: dict[str, Callable[[object], Any]] = {
     "bool": read_bool,
     "string": read_string,
@@ -292,6 +335,8 @@ READERS: dict[str, Callable[[object], Any]] = {
     "list": read_list,
     "mapping": read_mapping,
     "header": read_header,
+    "percents": read_percents,
+    "command": read_command,
 }
 """By an option's kind."""
 
@@ -317,7 +362,7 @@ def text_of(value: object) -> str:
     if isinstance(value, timedelta):
         return format_duration(value)
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, dict):
         return ",".join(f"{name}={text}" for name, text in value.items())
     return "" if value is None else str(value)

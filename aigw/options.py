@@ -14,14 +14,14 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from aigw.gateway_options import ACCESS, AIBRIDGE, GATEWAY_OPTIONS, PROVIDERS
+from aigw.gateway_options import ACCESS, AIBRIDGE, BUDGETS, GATEWAY_OPTIONS, PROVIDERS
 from aigw.option import Option
 from aigw.server_options import LOGGING, METRICS, SERVER, SERVER_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-GROUPS = (AIBRIDGE, PROVIDERS, ACCESS, SERVER, LOGGING, METRICS)
+GROUPS = (AIBRIDGE, PROVIDERS, ACCESS, BUDGETS, SERVER, LOGGING, METRICS)
 """The headings of `--help` and docs/options.md, in order."""
 
 
@@ -37,6 +37,7 @@ BY_KEY = {key: option for option in OPTIONS for key in option.keys}
 __all__ = [
     "ACCESS",
     "AIBRIDGE",
+    "BUDGETS",
     "BY_FLAG",
     "BY_KEY",
     "BY_NAME",

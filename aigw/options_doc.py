@@ -72,6 +72,8 @@ _KINDS = {
     "regex": "regular expression",
     "header": "name of a header",
     "mapping": "table",
+    "percents": "percentages separated by commas, or `none`",
+    "command": "command line, run without a shell",
 }
 _KINDS_OF_MANY = {"list": "list", "mapping": "table"}
 _PLATFORM_DEFAULTS = {"db": "`aigw.db` in the platform's data folder"}

@@ -51,6 +51,12 @@ RELOADABLE = frozenset(
         "circuit_breaker_interval",
         "circuit_breaker_timeout",
         "circuit_breaker_max_requests",
+        "budget_policy",
+        "budget_period",
+        "budget_refusal",
+        "budget_thresholds",
+        "budget_webhook",
+        "budget_command",
         # The file that was read says nothing by itself; its path is settled by flag or variable.
         "config",
     }

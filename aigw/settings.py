@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aigw.config_file import ConfigFile, find_default, load
 from aigw.errors import ConfigError
@@ -85,6 +86,12 @@ class Settings:
     circuit_breaker_interval: timedelta
     circuit_breaker_timeout: timedelta
     circuit_breaker_max_requests: int
+    budget_policy: str
+    budget_period: str
+    budget_refusal: str
+    budget_thresholds: tuple[int, ...]
+    budget_webhook: Secret
+    budget_command: str | None
     http_address: Address
     tls_cert_file: Path | None
     tls_key_file: Path | None
@@ -259,6 +266,8 @@ class _Resolver:
                     f"{self.places[given.name]}: {given.flag} is given without {missing.flag}: "
                     "TLS needs both"
                 )
+        if problem := webhook_problem(values["budget_webhook"]):
+            self.problems.append(f"{self.places['budget_webhook']}: {problem}")
         headers: dict[str, str] = {}
         for name in ("actor_header_id", "actor_header_username", "actor_header_email"):
             header = values[name] or ""
@@ -278,6 +287,23 @@ class _Resolver:
             near = nearest(name, BY_VARIABLE)
             if name.startswith(_WATCHED_PREFIXES) or (near and name.startswith(_OWN_PREFIX)):
                 self.warnings.append(f"{name}: no such setting, ignored{near}")
+
+
+def webhook_problem(webhook: Secret) -> str:
+    """What is wrong with a webhook's URL, which may hold a token and is not repeated."""
+    if not webhook:
+        return ""
+    try:
+        parts = urlsplit(webhook.reveal())
+        host = parts.hostname or ""
+        is_safe = parts.scheme == "https" or (
+            parts.scheme == "http" and Address(host, parts.port or 0).is_loopback
+        )
+    except ValueError:
+        host, is_safe = "", False
+    if host and is_safe:
+        return ""
+    return "a webhook is an https:// URL, or an http:// one of this machine (127.0.0.1, localhost)"
 
 
 def _anchor(option: Option, typed: object, folder: Path) -> object:

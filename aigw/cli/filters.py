@@ -41,16 +41,16 @@ def make_filters(
     now = clock.now()
     return Filters(
         types=_types(record_type),
-        since=_moment("--since", since, now),
-        until=_moment("--until", until, now),
+        since=moment("--since", since, now),
+        until=moment("--until", until, now),
         provider=provider,
         model=model,
         client=client,
         initiator=initiator,
         session=session,
         interception=interception,
-        status=_one_of_statuses(status),
-        text=_searchable(query),
+        status=one_of_statuses(status),
+        text=searchable(query),
     )
 
 
@@ -84,7 +84,12 @@ def _types(names: list[str] | None) -> frozenset[RecordType]:
     return frozenset(RecordType(name) for name in names)
 
 
-def _one_of_statuses(name: str | None) -> str | None:
+def one_of_statuses(name: str | None) -> str | None:
+    """What `--status` says, which must be a status.
+
+    Raises:
+        ConfigError: it is none.
+    """
     if name is not None and name not in STATUSES:
         raise unknown("--status", name, STATUSES)
     return name
@@ -95,7 +100,12 @@ def unknown(flag: str, given: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(f"{flag} {given!r} is not known: use one of {', '.join(known)}")
 
 
-def _moment(flag: str, text: str | None, now: int) -> int | None:
+def moment(flag: str, text: str | None, now: int) -> int | None:
+    """The time that an option says, in microseconds.
+
+    Raises:
+        ConfigError: it says none.
+    """
     if text is None:
         return None
     from aigw.cli.times import parse_when
@@ -106,7 +116,12 @@ def _moment(flag: str, text: str | None, now: int) -> int | None:
         raise ConfigError(f"{flag}: {error}") from error
 
 
-def _searchable(text: str | None) -> str | None:
+def searchable(text: str | None) -> str | None:
+    """What `--query` says, which must hold a word.
+
+    Raises:
+        ConfigError: there is nothing to search for.
+    """
     if text is None:
         return None
     from aigw.store.search import match_expression

@@ -31,6 +31,8 @@ _METAVARS = {
     "output": "PATH",
     "regex": "REGEX",
     "header": "HEADER",
+    "percents": "PERCENT,...",
+    "command": "COMMAND",
 }
 _BOOLEAN_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0", "t", "f"})
 

@@ -66,21 +66,21 @@ def sessions(
     sessions that another one started.
     """
     from aigw import clock
-    from aigw.cli.logs import _moment, _one_of_statuses, _searchable
+    from aigw.cli.filters import moment, one_of_statuses, searchable
     from aigw.settings import database_path
     from aigw.store.reader import reading
     from aigw.store.sessions import SessionQuery
 
     now = clock.now()
     wanted = SessionQuery(
-        active_since=_moment("--since", since, now),
-        active_until=_moment("--until", until, now),
+        active_since=moment("--since", since, now),
+        active_until=moment("--until", until, now),
         any_provider=provider,
         model=model,
         client=client,
         initiator=initiator,
-        status=_one_of_statuses(status),
-        text=_searchable(query),
+        status=one_of_statuses(status),
+        text=searchable(query),
         wildcards=True,
         is_counted=False,
     )

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from aigw.errors import ConfigError
 from aigw.gateway.actor import ActorHeaders
 from aigw.gateway.circuit import BreakerSettings
+from aigw.option_values import command_words
 from aigw.price_settings import PriceSettings
+from aigw.pricing.budget_settings import BudgetSettings
 from aigw.provider_settings import ProviderSettings
 from aigw.providers.build import build_provider
 from aigw.providers.key_pool import PoolObserver
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from aigw.settings import Settings
 
 
+_USUAL_BUDGETS = BudgetSettings()
 _UNTOLD = ActorHeaders("", "", "", send=False)
 
 
@@ -40,6 +43,7 @@ class Configuration:
         breaker: None when there are no circuit breakers.
         retention: how long records are kept; zero: for ever.
         prices: of models, where the operator knows better than the price list.
+        budgets: how budgets refuse and warn.
     """
 
     providers: Mapping[str, Provider]
@@ -51,6 +55,7 @@ class Configuration:
     breaker: BreakerSettings | None = None
     retention: timedelta = timedelta(0)
     prices: tuple[PriceSettings, ...] = ()
+    budgets: BudgetSettings = _USUAL_BUDGETS
 
     @property
     def disabled(self) -> Mapping[str, ProviderSettings]:
@@ -119,6 +124,7 @@ def from_settings(
         breaker=_breaker(settings),
         retention=settings.retention,
         prices=settings.prices,
+        budgets=_budgets(settings),
     )
 
 
@@ -141,6 +147,15 @@ def _actor(settings: Settings, *, send: bool) -> ActorHeaders:
         settings.actor_header_username,
         settings.actor_header_email,
         send=send,
+    )
+
+
+def _budgets(settings: Settings) -> BudgetSettings:
+    return BudgetSettings(
+        is_billing_error=settings.budget_refusal == "billing-error",
+        thresholds=settings.budget_thresholds,
+        webhook=settings.budget_webhook,
+        command=command_words(settings.budget_command or ""),
     )
 
 

@@ -51,16 +51,19 @@ _AWS_TYPES = {
 _AWS_TYPE_HEADER = "x-amzn-errortype"
 
 
-def error_body(shape: ErrorShape, status: int, code: str, message: str) -> bytes:
-    """The JSON of an error; `code` is a short word that programs may match (AWS's has none)."""
+def error_body(shape: ErrorShape, status: int, code: str, message: str, kind: str = "") -> bytes:
+    """The JSON of an error; `code` is a short word that programs may match (AWS's has none).
+
+    `kind` is the error's type, where it is not the one that the API has for the status.
+    """
     if shape is ErrorShape.AWS:
         return msgspec.json.encode({"message": message})
     if shape is ErrorShape.ANTHROPIC:
-        kind = _ANTHROPIC_TYPES.get(status, "api_error")
+        kind = kind or _ANTHROPIC_TYPES.get(status, "api_error")
         return msgspec.json.encode(
             {"type": "error", "error": {"type": kind, "message": message, "code": code}}
         )
-    kind = _OPENAI_TYPES.get(status, "server_error")
+    kind = kind or _OPENAI_TYPES.get(status, "server_error")
     return msgspec.json.encode(
         {"error": {"message": message, "type": kind, "param": None, "code": code}}
     )
@@ -74,8 +77,9 @@ def error_response(
     headers: dict[str, str] | None = None,
     *,
     retry_after: float | None = None,
+    kind: str = "",
 ) -> web.Response:
-    """An answer of the gateway itself. Status, code and message as in `error_body`."""
+    """An answer of the gateway itself. Status, code, message and kind as in `error_body`."""
     headers = dict(headers or {})
     if shape is ErrorShape.AWS:
         headers[_AWS_TYPE_HEADER] = _aws_type(status)
@@ -83,7 +87,7 @@ def error_response(
         headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
     return web.Response(
         status=status,
-        body=error_body(shape, status, code, message),
+        body=error_body(shape, status, code, message, kind),
         content_type="application/json",
         headers=headers,
     )
@@ -91,11 +95,17 @@ def error_response(
 
 def refused(shape: ErrorShape, error: RefusedError) -> web.Response:
     """The answer to a request that the gateway will not serve."""
-    headers = CHALLENGE if error.status == _UNAUTHORIZED else None
+    headers = dict(CHALLENGE if error.status == _UNAUTHORIZED else error.headers)
     if error.allow is not None:
-        headers = {"Allow": error.allow}
+        headers["Allow"] = error.allow
     return error_response(
-        shape, error.status, error.code, str(error), headers, retry_after=error.retry_after
+        shape,
+        error.status,
+        error.code,
+        str(error),
+        headers,
+        retry_after=error.retry_after,
+        kind=error.kind,
     )
 
 

@@ -7,12 +7,13 @@ from functools import partial
 
 from aiohttp import web
 
-from aigw.clients.detection import detect
+from aigw.clients.detection import Client, detect
 from aigw.errors import RefusedError, StoreError
 from aigw.gateway.admitted import Admitted
 from aigw.gateway.asking import Asking
 from aigw.gateway.body import BodyTooLargeError, read_aside, read_body, readable_copy
 from aigw.gateway.breaker import Breakers, Rejection, rejection_response
+from aigw.gateway.budgets import Budgets
 from aigw.gateway.credentials import plan_of, recorded
 from aigw.gateway.dispatch import Dispatch
 from aigw.gateway.dump import Dumper
@@ -20,6 +21,8 @@ from aigw.gateway.errors import error_response, refused
 from aigw.gateway.exchange import Exchange
 from aigw.gateway.preparation import Prepared, prepare
 from aigw.gateway.upstream import Upstream
+from aigw.pricing.budget import Who
+from aigw.pricing.budget_gate import FREE, Admission
 from aigw.providers.provider import Target
 from aigw.recorder import Ending, Interception, Recorder
 from aigw.records import InterceptionStart, Status
@@ -41,6 +44,7 @@ class Relay:
     Args:
         body_limit: the longest body accepted, in bytes.
         dumper: writes HAR files of what goes by; None writes none.
+        budgets: say whether a request may be paid for; None: none do.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Relay:
         body_limit: int,
         breakers: Breakers,
         dumper: Dumper | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         self._recorder = recorder
         self._upstream = upstream
@@ -57,11 +62,12 @@ class Relay:
         self._body_limit = body_limit
         self._breakers = breakers
         self._dumper = dumper
+        self._budgets = budgets
 
     async def serve(self, admitted: Admitted) -> web.StreamResponse:
         """Relay one request and record it."""
         arrived = time.monotonic()
-        request, shape, api = admitted.request, admitted.target.shape, admitted.target.api
+        request, api = admitted.request, admitted.target.api
         assert api is not None, "only intercepted routes are served here"
         try:
             body = await read_body(request, self._body_limit)
@@ -74,11 +80,41 @@ class Relay:
         try:
             prepared = await prepare(admitted, facts, body, plain)
         except RefusedError as error:
-            return await self._refuse(admitted, facts, error, arrived)
+            return await self._refuse(admitted, facts, None, error, arrived)
+        try:
+            admission = await self._admit(admitted, facts, prepared, len(plain or body))
+        except RefusedError as error:
+            return await self._refuse(admitted, facts, prepared, error, arrived)
+        with admission:
+            return await self._send(admitted, api, facts, prepared, arrived)
+
+    async def _admit(
+        self, admitted: Admitted, facts: RequestFacts, prepared: Prepared, size: int
+    ) -> Admission:
+        """Reserve what the request may cost.
+
+        Raises:
+            RefusedError: a budget is spent.
+        """
+        if self._budgets is None:
+            return FREE
+        client = _client(admitted, facts)
+        caller = admitted.caller
+        plan = plan_of(admitted.provider, admitted.headers, central=admitted.central)
+        who = Who(
+            caller.initiator_id, client.name, caller.api_key_id, client.session_id, plan is not None
+        )
+        return await self._budgets.admit(admitted, facts, who, prepared.model, size)
+
+    async def _send(
+        self, admitted: Admitted, api: Api, facts: RequestFacts, prepared: Prepared, arrived: float
+    ) -> web.StreamResponse:
+        """Record the start, ask the provider, relay its answer."""
+        request, shape = admitted.request, admitted.target.shape
         asking = Asking(self._dispatch, admitted.provider, central=admitted.central)
         await asking.resolve()
         passing = self._breakers.admit(
-            admitted.provider.name, admitted.target.route, prepared.model, arrived
+            admitted.provider.name, admitted.target.route, prepared.model, time.monotonic()
         )
         if isinstance(passing, Rejection):
             answer = rejection_response(shape, passing.remaining)
@@ -113,12 +149,17 @@ class Relay:
         return await exchange.run(prepared.call)
 
     async def _refuse(
-        self, admitted: Admitted, facts: RequestFacts, error: RefusedError, arrived: float
+        self,
+        admitted: Admitted,
+        facts: RequestFacts,
+        prepared: Prepared | None,
+        error: RefusedError,
+        arrived: float,
     ) -> web.StreamResponse:
-        """Record a request that a rule does not allow, and say so."""
+        """Record a request that a rule or budget does not allow, and say so."""
         answer = refused(admitted.target.shape, error)
         outcome = Outcome(Status.FAILED, error.code, str(error))
-        return await self._decline(admitted, facts, None, outcome, answer, arrived)
+        return await self._decline(admitted, facts, prepared, outcome, answer, arrived)
 
     async def _decline(
         self,
@@ -146,7 +187,7 @@ class Relay:
         provider, caller = admitted.provider, admitted.caller
         headers = admitted.request.headers
         credential = recorded(provider, admitted.headers, central=admitted.central, hint=hint)
-        client = detect(headers, facts.session_key, facts.prompt_cache_key)
+        client = _client(admitted, facts)
         now = self._recorder.now()
         agent = headers.get("User-Agent")
         model = prepared.model if prepared is not None else facts.model
@@ -175,6 +216,10 @@ class Relay:
         return await self._recorder.start(
             start, prompt=facts.prompt, tool_results=facts.tool_results
         )
+
+
+def _client(admitted: Admitted, facts: RequestFacts) -> Client:
+    return detect(admitted.request.headers, facts.session_key, facts.prompt_cache_key)
 
 
 async def _read(api: Api, target: Target, plain: bytes) -> RequestFacts:

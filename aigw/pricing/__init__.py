@@ -1,1 +1,1 @@
-"""What models cost: rates and their arithmetic, where they are from, and who asks for them."""
+"""What models cost, what was spent, and how much may be: prices, spend, budgets."""

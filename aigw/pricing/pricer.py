@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from aigw import clock
 from aigw.errors import AigwError, StoreError
 from aigw.price_settings import PriceSettings
 from aigw.pricing.catalogue import Catalogue, load_catalogue
@@ -26,10 +27,10 @@ from aigw.pricing.refresh import read_refreshed, refreshed_path
 from aigw.provider_settings import ProviderSettings
 from aigw.store.prices import prices_version, read_prices
 from aigw.store.reader import open_reader, snapshot
+from aigw.wire.facts import UsageFact
 
 if TYPE_CHECKING:
     from aigw.records import InterceptionStart
-    from aigw.wire.facts import UsageFact
 
 _log = logging.getLogger("aigw.prices")
 
@@ -122,7 +123,7 @@ class Pricer:
         """The cost of one response. Never raises, and never waits."""
         try:
             self._refresh()
-            quote = self._quote(start)
+            quote = self._quote(start.provider_name, start.model, start.started_at)
             if quote.price is None:
                 return UNPRICED
             micros = cost_micros(quote.price, usage)
@@ -135,14 +136,29 @@ class Pricer:
                 _log.exception("a response's cost could not be worked out: it is unpriced")
             return UNPRICED
 
-    def _quote(self, start: InterceptionStart) -> Quote:
-        key = (start.provider_name, start.model)
+    def estimate_micros(
+        self, provider_name: str, model: str, input_tokens: int, output_tokens: int
+    ) -> int | None:
+        """The list price of so many tokens now, none of them cached; None where there is no price.
+
+        Never raises, and never waits: what budgets reserve for a request.
+        """
+        try:
+            self._refresh()
+            quote = self._quote(provider_name, model, clock.now())
+            usage = UsageFact(input_tokens, output_tokens)
+            return None if quote.price is None else cost_micros(quote.price, usage)
+        except Exception:  # noqa: BLE001 (a request is not refused for it)
+            return None
+
+    def _quote(self, provider_name: str, model: str, at: int) -> Quote:
+        key = (provider_name, model)
         found = self._quotes.get(key)
-        if found is not None and found.holds_at(start.started_at):
+        if found is not None and found.holds_at(at):
             return found
         if len(self._quotes) >= MOST_QUOTES:
             self._quotes.clear()
-        self._quotes[key] = found = self._list.quote(*key, start.started_at)
+        self._quotes[key] = found = self._list.quote(*key, at)
         return found
 
     def _renew(self) -> None:

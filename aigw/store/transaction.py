@@ -17,6 +17,15 @@ from aigw.store import rows
 from aigw.store.linking import Linker
 from aigw.store.schema import last_seq
 
+_ORPHANS = """
+SELECT i.id, i.seq, i.started_at, ifnull(sum(t.input_tokens), 0), ifnull(sum(t.output_tokens), 0),
+  ifnull(sum(t.cache_read_input_tokens), 0), ifnull(sum(t.cache_write_input_tokens), 0),
+  ifnull(sum(t.cost_micros), 0), count(*) FILTER (WHERE t.cost_basis = 'unpriced'),
+  count(*) FILTER (WHERE t.cost_basis = 'estimated')
+FROM interceptions AS i LEFT JOIN token_usages AS t ON t.interception_seq = i.seq
+WHERE i.end_seq IS NULL GROUP BY i.seq ORDER BY i.seq
+"""
+
 
 class Transaction:
     """Writes batches on the one writing connection and hands out `seq` in commit order."""
@@ -103,10 +112,8 @@ class Transaction:
 
         Holding the daemon lock, no other process can have an interception running.
         """
-        orphans = self._connection.execute(
-            "SELECT id, seq, started_at FROM interceptions WHERE end_seq IS NULL ORDER BY seq"
-        ).fetchall()
-        self._open = {interception_id: seq for interception_id, seq, _ in orphans}
+        orphans = self._connection.execute(_ORPHANS).fetchall()
+        self._open = {orphan[0]: orphan[1] for orphan in orphans}
         ends: list[Record] = [
             InterceptionEnd(
                 interception_id=interception_id,
@@ -115,8 +122,16 @@ class Transaction:
                 error_type=STOPPED_TYPE,
                 error_message=STOPPED_MESSAGE,
                 duration_ms=max(0, now - started_at) // 1000,
+                # What its answer yielded before the kill was paid for.
+                input_tokens=sums[0],
+                output_tokens=sums[1],
+                cache_read_input_tokens=sums[2],
+                cache_write_input_tokens=sums[3],
+                cost_micros=sums[4],
+                unpriced=sums[5],
+                estimated=sums[6],
             )
-            for interception_id, _, started_at in orphans
+            for interception_id, _, started_at, *sums in orphans
         ]
         self.write(ends)
         return ends

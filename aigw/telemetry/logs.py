@@ -64,7 +64,7 @@ class HumanFormatter(logging.Formatter):
             for name, value in fields.items()
             if name not in {"time", "level", "message"}
         )
-        return _line(fields["time"], fields["level"], f"{LOG_MESSAGE} {rest}")
+        return _line(fields["time"], fields["level"], f"{fields['message']} {rest}")
 
 
 # Log text may quote what strangers sent: a terminal must not obey it.

@@ -19,6 +19,7 @@ from prometheus_client import (
 )
 
 from aigw.records import (
+    CostBasis,
     InterceptionEnd,
     InterceptionStart,
     PromptUsage,
@@ -26,6 +27,7 @@ from aigw.records import (
     TokenUsage,
     ToolUsage,
 )
+from aigw.telemetry.budget_metrics import BudgetMetrics
 from aigw.telemetry.labels import NAMESPACE, OTHER, BoundedLabel
 from aigw.telemetry.provider_metrics import (
     CircuitMetrics,
@@ -59,7 +61,7 @@ class Metrics:
     """Counts what the recorder tells of (it is a `recorder.Observer`) and what is passed through.
 
     Attributes:
-        circuits, key_pools, limits, providers: metrics that others report to.
+        circuits, key_pools, limits, providers, budgets: metrics that others report to.
     """
 
     def __init__(self) -> None:
@@ -108,6 +110,7 @@ class Metrics:
         self.key_pools = KeyPoolMetrics(registry)
         self.limits = LimitMetrics(registry)
         self.providers = ProviderMetrics(registry)
+        self.budgets = BudgetMetrics(registry, self._model)
 
     def started(self, start: InterceptionStart) -> None:
         """An interception begins."""
@@ -124,6 +127,8 @@ class Metrics:
             elif kind is TokenUsage:
                 assert isinstance(record, TokenUsage)
                 self._count_tokens(key, series, record)
+                if record.cost_basis is CostBasis.UNPRICED:
+                    self.budgets.unpriced(start.model, start.provider_name, start.provider)
             elif kind is ToolUsage:
                 assert isinstance(record, ToolUsage)
                 name = self._tool(record.tool)
