@@ -142,12 +142,11 @@ class ChatStream(StreamReader):
     def _add(self, index: object, delta: _Delta) -> None:
         thought = delta.reasoning_content or delta.reasoning
         calls = delta.tool_calls
-        if thought or calls or delta.function_call:
-            self._produced += 1
-        else:
+        if not (thought or calls or delta.function_call):
             if delta.content or delta.refusal:
                 self._produced += 1
             return
+        self._produced += 1
         choice = self._choice(index)
         if choice is None:
             return

@@ -13,7 +13,8 @@ def usage_fact(usage: dict[str, Any], tier: str = "") -> UsageFact:
 
     `prompt_tokens` includes what was read from and written to the cache, `input_tokens` does not.
     `completion_tokens` includes reasoning and rejected predictions (OpenAI); at Google and xAI it is
-    without the reasoning, which only `total_tokens` has in it ("Reasoning for Grok Models").
+    without the reasoning, which only `total_tokens` has in it ("Reasoning for Grok Models"). So may
+    a gateway before Claude leave the cache out of the prompt.
     """
     prompt = dict_of(usage.get("prompt_tokens_details"))
     completion = dict_of(usage.get("completion_tokens_details"))
@@ -23,7 +24,9 @@ def usage_fact(usage: dict[str, Any], tier: str = "") -> UsageFact:
     read = count_of(usage.get("prompt_tokens")) or 0
     output = count_of(usage.get("completion_tokens")) or 0
     unlisted = (count_of(usage.get("total_tokens")) or 0) - read - output
-    if unlisted > 0 and unlisted != cached + written:
+    if unlisted > 0 and unlisted == cached + written:
+        read += unlisted
+    elif unlisted > 0:
         output += unlisted
         reasoning = reasoning or unlisted
     extra = {

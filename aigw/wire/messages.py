@@ -24,6 +24,9 @@ __all__ = ["MessagesJson", "MessagesStream", "read_request"]
 
 _BLOCK_COST = 256
 
+_NO_TEXT = b'"text":""}}'
+"""How the event ends with which some services begin a block: it brings no token."""
+
 
 class _Delta(msgspec.Struct, gc=False):
     text: Any = None
@@ -84,11 +87,12 @@ class MessagesStream(StreamReader):
     def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
         # Most events of a stream carry text, which is not recorded: an unescaped "text_delta" can
         # only be a JSON string of its own, never part of what the model wrote.
-        if event.event == "content_block_delta" and b'"text_delta"' in event.data:
-            if b'"text":""' not in event.data:
+        data = event.data
+        if event.event == "content_block_delta" and b'"text_delta"' in data:
+            if not data.endswith(_NO_TEXT):
                 self._produced += 1
             return
-        found = _EVENT.read(event.data)
+        found = _EVENT.read(data)
         if found is None:
             if event.event == "error":
                 self._end(failure(event.data.decode("utf-8", "replace")), facts)

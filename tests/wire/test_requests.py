@@ -155,3 +155,42 @@ def test_more_tool_results_than_any_agent_sends_are_cut() -> None:
     facts = read_request(Api.MESSAGES, json.dumps(body).encode())
     assert len(facts.tool_results) == 256
     assert facts.tool_results[-1].tool_call_id == "t998"
+
+
+@pytest.mark.parametrize(
+    ("api", "fields", "bound"),
+    [
+        (Api.MESSAGES, {"max_tokens": 4096}, 4096),
+        (Api.MESSAGES, {"max_tokens": 0}, 0),
+        (Api.MESSAGES, {"max_completion_tokens": 5}, None),
+        (Api.CHAT_COMPLETIONS, {"max_tokens": 100}, 100),
+        (Api.CHAT_COMPLETIONS, {"max_completion_tokens": 200}, 200),
+        (Api.CHAT_COMPLETIONS, {"max_completion_tokens": 200, "max_tokens": 100}, 200),
+        (Api.CHAT_COMPLETIONS, {"max_completion_tokens": None, "max_tokens": 100}, 100),
+        (Api.CHAT_COMPLETIONS, {"max_tokens": 100, "n": 3}, 300),
+        (Api.CHAT_COMPLETIONS, {"max_tokens": 100, "n": None}, 100),
+        (Api.CHAT_COMPLETIONS, {"max_tokens": 100, "n": 10**9}, 100),
+        # llama.cpp's "no bound".
+        (Api.CHAT_COMPLETIONS, {"max_tokens": -1}, None),
+        (Api.RESPONSES, {"max_output_tokens": 300}, 300),
+        (Api.RESPONSES, {"max_tokens": 300}, None),
+        (Api.CONVERSE, {"inferenceConfig": {"maxTokens": 400}}, 400),
+        (Api.CONVERSE, {"inferenceConfig": None}, None),
+        (Api.CONVERSE, {"inferenceConfig": [5]}, None),
+        (Api.INVOKE, {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 500}, 500),
+        (Api.INVOKE, {"messages": [], "inferenceConfig": {"max_new_tokens": 600}}, 600),
+        (Api.INVOKE, {"messages": [], "prompt": "x", "max_gen_len": 700}, 700),
+        (Api.INVOKE, {"messages": [], "prompt": "x", "max_tokens_to_sample": 800}, 800),
+        (Api.INVOKE, {"messages": [], "prompt": "x", "max_tokens": 900}, 900),
+    ],
+)
+def test_the_bound_of_an_answer(api: Api, fields: dict[str, Any], bound: int | None) -> None:
+    assert read_request(api, body(api, **fields)).max_output_tokens == bound
+
+
+@EVERY_API
+@pytest.mark.parametrize("value", [None, "5", 1.5, True, -1, [], 2**63])
+def test_odd_bounds_are_none(api: Api, value: Any) -> None:
+    names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+    data = body(api, inferenceConfig={"maxTokens": value}, **dict.fromkeys(names, value))
+    assert read_request(api, data).max_output_tokens is None
