@@ -101,7 +101,7 @@ def test_full_text_on_demand(store: Store, command: Command) -> None:
     assert "n: 1" in full
     assert full.count("        line\n") == 500
     assert "the end" in full
-    assert "~ thinking\n        I think\n        so" in full
+    assert "~ thinking\n      I think\n      so" in full
 
 
 def test_a_long_prompt_is_counted(store: Store, command: Command) -> None:
@@ -164,7 +164,7 @@ def test_matches_are_bold_also_behind_an_escape(store: Store) -> None:
     (prompt,) = (line for line in lines if "\\e" in line)
     assert "\x1b[1mneedle\x1b[0m" in prompt
     # What matches far behind is brought into sight.
-    (call,) = (line for line in lines if "command" in line)
+    (call,) = (line for line in lines if "not answered" in line)
     assert "\x1b[1mneedle\x1b[0m" in call
     plain = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines]
     assert plain == drawn(store, colour=False, query="needle")

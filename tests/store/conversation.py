@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from aigw.records import PromptUsage, Record, Status, ToolResult, ToolUsage
+from aigw.records import ModelThought, PromptUsage, Record, Status, ToolResult, ToolUsage
 from tests.store.rows import NOON, SECOND, end, start
 
 if TYPE_CHECKING:
