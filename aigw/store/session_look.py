@@ -1,7 +1,7 @@
 """A look at a whole session: its threads, what they come to, and how they hang together.
 
 Only short columns are read for every interception. What sub-agents are told apart by, prompts and
-tool inputs, is read where a call with an argument `prompt` was made or a thread failed at once.
+tool inputs, is read where a call was made that can start one or a thread failed at once.
 """
 
 from __future__ import annotations
@@ -33,13 +33,22 @@ SELECT seq, id, ifnull(thread_seq, seq), started_at, ended_at, status, agent_id,
 FROM interceptions WHERE session_seq = ? ORDER BY started_at, id
 """
 
-# json_extract is asked only where the text can hold the argument: parsing every input costs more.
+# Only what can hold one of the arguments is parsed: doing that with every input costs more.
 _PROMPTING = """
-SELECT t.interception_seq, t.tool_call_id, json_extract(t.input, '$.prompt')
-FROM interceptions AS i CROSS JOIN tool_usages AS t ON t.interception_seq = i.seq
-WHERE i.session_seq = ? AND t.tool_call_id != '' AND instr(t.input, '"prompt"')
-  AND CASE WHEN json_valid(t.input) THEN json_type(t.input, '$.prompt') = 'text' ELSE 0 END
-ORDER BY i.started_at, i.id, t.seq
+WITH made AS MATERIALIZED (
+  SELECT i.started_at AS at, i.id AS id, t.seq AS seq, i.seq AS maker, t.tool_call_id AS call,
+    t.input AS input
+  FROM interceptions AS i CROSS JOIN tool_usages AS t ON t.interception_seq = i.seq
+  WHERE i.session_seq = ? AND t.tool_call_id != ''
+    AND (instr(t.input, '"prompt"') OR instr(t.input, '"message"'))
+    AND CASE WHEN json_valid(t.input) THEN json_type(t.input) = 'object' END
+), read AS (
+  SELECT at, id, seq, maker, call, CASE 'text'
+    WHEN json_type(input, '$.prompt') THEN json_extract(input, '$.prompt')
+    WHEN json_type(input, '$.message') THEN json_extract(input, '$.message') END AS prompt
+  FROM made
+)
+SELECT maker, call, prompt FROM read WHERE prompt IS NOT NULL ORDER BY at, id, seq
 """
 
 _ANSWERED = """

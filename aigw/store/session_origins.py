@@ -2,8 +2,8 @@
 
 Clients do not send which call a sub-agent belongs to. Two things tell it:
 
-- Claude Code's `Task`, OpenCode's `task` and their like have an argument `prompt`, and the
-  sub-agent's thread begins with exactly that text.
+- Claude Code's `Task`, OpenCode's `task` and their like have an argument `prompt`, Codex'
+  `spawn_agent` has `message`, and the sub-agent's thread begins with exactly that text.
 - A client may name the agent that asks, and the one that started it (`agent_id`,
   `parent_agent_id`). What an agent asks later hangs where its first thread does.
 
@@ -28,7 +28,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PromptingCall:
-    """A tool call with an argument `prompt`. `answered_at` is None while it is open."""
+    """A tool call with an argument that may be an agent's prompt. `answered_at` is None while it is open."""
 
     origin: Origin
     made: Moment

@@ -264,6 +264,14 @@ def test_a_sub_agent_hangs_below_its_call(store: Store, reader: sqlite3.Connecti
     assert session.threads[1].origin.interception_id == caller
 
 
+def test_an_agent_started_by_a_message(store: Store, reader: sqlite3.Connection) -> None:
+    talk = Conversation(store)
+    talk.say("go", calls={"s1": {"tool": "spawn_agent", "message": "look", "prompt": 0}})
+    talk.say(results={"s1": "started"})
+    talk.say("look", agent_id="a1")
+    assert origins(read(reader)) == [("go", None), ("look", "s1")]
+
+
 def test_what_a_person_types_again_is_no_sub_agent(
     store: Store, reader: sqlite3.Connection
 ) -> None:
@@ -313,11 +321,12 @@ def test_agents_that_the_client_names(store: Store, reader: sqlite3.Connection) 
 def test_hostile_arguments_are_no_prompts(store: Store, reader: sqlite3.Connection) -> None:
     talk = Conversation(store)
     talk.say("go", calls={"a": {"prompt": 1}, "b": {"prompt": ["x"]}, "c": {"prompt": None}})
+    talk.say("1")
     for broken in ('{"prompt": "x"', '["prompt"]', '"prompt"', "[" * 5000 + '"prompt"'):
         store.connection.execute(
             "UPDATE tool_usages SET input = ? WHERE tool_call_id = 'c'", (broken,)
         )
-        assert origins(read(reader)) == [("go", None)]
+        assert origins(read(reader)) == [("go", None), ("1", None)]
 
 
 def test_child_sessions(store: Store, reader: sqlite3.Connection) -> None:
