@@ -105,7 +105,8 @@ class _Row(NamedTuple):
 class Look:
     """What was seen. A thread's key is `thread_seq`; all mappings of threads are in order of time.
 
-    `threads` has the seqs of their steps, `ids` those of their first interceptions.
+    `threads` has the seqs of their steps, `ids` those of their first interceptions, `tops` the
+    threads at the top of their families.
     """
 
     row: SessionRow
@@ -115,19 +116,14 @@ class Look:
     places: dict[int, int]
     calls: list[PromptingCall]
     links: Links
-
-    def top(self, key: int) -> int:
-        """The thread at the top of a thread's family."""
-        while (call := self.links.calls.get(key)) is not None:
-            key = call.thread
-        return key
+    tops: dict[int, int]
 
     def place_of(self, interception_id: str, *, top: bool) -> int | None:
         """Where in order of time the thread of an interception is, or the top of its family."""
         wanted = interception_id.strip().lower()
         for row in self.rows.values():
             if row.id == wanted:
-                return self.places[self.top(row.thread) if top else row.thread]
+                return self.places[self.tops[row.thread] if top else row.thread]
         return None
 
     def thread(self, key: int, steps: Sequence[Event]) -> Thread:
@@ -157,6 +153,11 @@ def look_at(connection: sqlite3.Connection, session: SessionRow) -> Look | None:
     beginnings = [_beginning(rows, key, seqs) for key, seqs in threads.items()]
     if calls or any(each.dead_at is not None for each in beginnings):
         beginnings = _with_prompts(connection, beginnings, threads)
+    links = link(beginnings, calls)
+    tops: dict[int, int] = {}
+    for key in threads:
+        # A call comes before what it starts, so its thread has been here.
+        tops[key] = tops[links.calls[key].thread] if key in links.calls else key
     return Look(
         row=session,
         rows=rows,
@@ -164,7 +165,8 @@ def look_at(connection: sqlite3.Connection, session: SessionRow) -> Look | None:
         ids={key: rows[seqs[0]].id for key, seqs in threads.items()},
         places={key: place for place, key in enumerate(threads)},
         calls=calls,
-        links=link(beginnings, calls),
+        links=links,
+        tops=tops,
     )
 
 

@@ -149,7 +149,7 @@ def _pageable(look: Look, wanted: Collection[int] | None, *, families: bool) -> 
     """The threads that pages count, in order of time."""
     if not families:
         return [key for key in look.threads if wanted is None or key in wanted]
-    chosen = None if wanted is None else {look.top(key) for key in wanted if key in look.threads}
+    chosen = None if wanted is None else {look.tops[key] for key in wanted if key in look.tops}
     return [
         key
         for key in look.threads
