@@ -105,6 +105,9 @@ class Pen:
     def _drawn(self, pieces: list[Piece], code: str) -> str:
         if not self._colour:
             return "".join(visible(piece.text) for piece in pieces)
+        if self._highlighter is not None:
+            # In a search nothing but matches is bold.
+            code = code.removeprefix(BOLD).removeprefix(";")
         return shown(pieces, code)
 
 

@@ -30,14 +30,9 @@ def show(
     from aigw.cli.text import prepare_stdout, print_json
     from aigw.settings import database_path
     from aigw.store.interceptions import read_whole
-    from aigw.store.reader import reading
-    from aigw.store.session_tree import place_of
 
-    path = database_path(db, os.environ)
     try:
-        found = read_whole(path, interception_id)
-        with reading(path) as connection:
-            found |= place_of(connection, found["id"])._asdict()
+        found = read_whole(database_path(db, os.environ), interception_id)
     except ValueError as error:
         raise StoreError(str(error)) from error
     prepare_stdout()
@@ -91,8 +86,9 @@ def _facts(found: dict[str, Any]) -> Iterator[str]:
         "initiator": found["initiator"]["username"],
         "client": found["client"],
         "session": found["session_id"] or found["client_session_id"],
-        "thread": None if found["thread_id"] == found["id"] else found["thread_id"],
-        "goes on from": found["parent_id"],
+        "thread": None if found["thread_root_id"] == found["id"] else found["thread_root_id"],
+        "goes on from": found["thread_parent_id"],
+        "agent": found["agent_id"],
         "provider": f"{found['provider_name']} {found['route']}",
         "model": found["model"],
         "requested model": found["requested_model"],

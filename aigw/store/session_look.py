@@ -1,7 +1,7 @@
 """A look at a whole session: its threads, what they come to, and how they hang together.
 
 Only short columns are read for every interception. What sub-agents are told apart by, prompts and
-tool inputs, is read where a call with an argument `prompt` was made or a thread failed at once.
+tool inputs, is read where a call was made that can start one or a thread failed at once.
 """
 
 from __future__ import annotations
@@ -33,13 +33,22 @@ SELECT seq, id, ifnull(thread_seq, seq), started_at, ended_at, status, agent_id,
 FROM interceptions WHERE session_seq = ? ORDER BY started_at, id
 """
 
-# json_extract is asked only where the text can hold the argument: parsing every input costs more.
+# Only what can hold one of the arguments is parsed: doing that with every input costs more.
 _PROMPTING = """
-SELECT t.interception_seq, t.tool_call_id, json_extract(t.input, '$.prompt')
-FROM interceptions AS i CROSS JOIN tool_usages AS t ON t.interception_seq = i.seq
-WHERE i.session_seq = ? AND t.tool_call_id != '' AND instr(t.input, '"prompt"')
-  AND CASE WHEN json_valid(t.input) THEN json_type(t.input, '$.prompt') = 'text' ELSE 0 END
-ORDER BY i.started_at, i.id, t.seq
+WITH made AS MATERIALIZED (
+  SELECT i.started_at AS at, i.id AS id, t.seq AS seq, i.seq AS maker, t.tool_call_id AS call,
+    t.input AS input
+  FROM interceptions AS i CROSS JOIN tool_usages AS t ON t.interception_seq = i.seq
+  WHERE i.session_seq = ? AND t.tool_call_id != ''
+    AND (instr(t.input, '"prompt"') OR instr(t.input, '"message"'))
+    AND CASE WHEN json_valid(t.input) THEN json_type(t.input) = 'object' END
+), read AS (
+  SELECT at, id, seq, maker, call, CASE 'text'
+    WHEN json_type(input, '$.prompt') THEN json_extract(input, '$.prompt')
+    WHEN json_type(input, '$.message') THEN json_extract(input, '$.message') END AS prompt
+  FROM made
+)
+SELECT maker, call, prompt FROM read WHERE prompt IS NOT NULL ORDER BY at, id, seq
 """
 
 _ANSWERED = """
@@ -96,7 +105,8 @@ class _Row(NamedTuple):
 class Look:
     """What was seen. A thread's key is `thread_seq`; all mappings of threads are in order of time.
 
-    `threads` has the seqs of their steps, `ids` those of their first interceptions.
+    `threads` has the seqs of their steps, `ids` those of their first interceptions, `tops` the
+    threads at the top of their families.
     """
 
     row: SessionRow
@@ -106,19 +116,14 @@ class Look:
     places: dict[int, int]
     calls: list[PromptingCall]
     links: Links
-
-    def top(self, key: int) -> int:
-        """The thread at the top of a thread's family."""
-        while (call := self.links.calls.get(key)) is not None:
-            key = call.thread
-        return key
+    tops: dict[int, int]
 
     def place_of(self, interception_id: str, *, top: bool) -> int | None:
         """Where in order of time the thread of an interception is, or the top of its family."""
         wanted = interception_id.strip().lower()
         for row in self.rows.values():
             if row.id == wanted:
-                return self.places[self.top(row.thread) if top else row.thread]
+                return self.places[self.tops[row.thread] if top else row.thread]
         return None
 
     def thread(self, key: int, steps: Sequence[Event]) -> Thread:
@@ -148,6 +153,11 @@ def look_at(connection: sqlite3.Connection, session: SessionRow) -> Look | None:
     beginnings = [_beginning(rows, key, seqs) for key, seqs in threads.items()]
     if calls or any(each.dead_at is not None for each in beginnings):
         beginnings = _with_prompts(connection, beginnings, threads)
+    links = link(beginnings, calls)
+    tops: dict[int, int] = {}
+    for key in threads:
+        # A call comes before what it starts, so its thread has been here.
+        tops[key] = tops[links.calls[key].thread] if key in links.calls else key
     return Look(
         row=session,
         rows=rows,
@@ -155,7 +165,8 @@ def look_at(connection: sqlite3.Connection, session: SessionRow) -> Look | None:
         ids={key: rows[seqs[0]].id for key, seqs in threads.items()},
         places={key: place for place, key in enumerate(threads)},
         calls=calls,
-        links=link(beginnings, calls),
+        links=links,
+        tops=tops,
     )
 
 

@@ -2,8 +2,8 @@
 
 Clients do not send which call a sub-agent belongs to. Two things tell it:
 
-- Claude Code's `Task`, OpenCode's `task` and their like have an argument `prompt`, and the
-  sub-agent's thread begins with exactly that text.
+- Claude Code's `Task`, OpenCode's `task` and their like have an argument `prompt`, Codex'
+  `spawn_agent` has `message`, and the sub-agent's thread begins with exactly that text.
 - A client may name the agent that asks, and the one that started it (`agent_id`,
   `parent_agent_id`). What an agent asks later hangs where its first thread does.
 
@@ -12,11 +12,16 @@ A call comes before what it starts, so nothing can hang below itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from aigw.store.session_parts import Origin
+
+LOOKED_AT = 200
+"""Calls that a thread is compared with at most, the latest before it. Agents start some dozens at
+once; a client that sends one prompt ten thousand times must not make a reader wait."""
 
 
 class Moment(NamedTuple):
@@ -28,7 +33,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PromptingCall:
-    """A tool call with an argument `prompt`. `answered_at` is None while it is open."""
+    """A tool call with an argument that may be an agent's prompt. `answered_at` is None while it is open."""
 
     origin: Origin
     made: Moment
@@ -113,8 +118,13 @@ def _tried(dead: dict[tuple[str | None, str], Beginning], thread: Beginning) -> 
     return found
 
 
+def _before(calls: Sequence[PromptingCall], moment: Moment) -> Sequence[PromptingCall]:
+    end = bisect_left(calls, moment, key=lambda call: call.made)
+    return calls[max(0, end - LOOKED_AT) : end]
+
+
 def _same_prompt(
-    calls: Iterable[PromptingCall], taken: set[Origin], thread: Beginning
+    calls: Sequence[PromptingCall], taken: set[Origin], thread: Beginning
 ) -> PromptingCall | None:
     """The likeliest of the calls with the thread's prompt.
 
@@ -122,8 +132,8 @@ def _same_prompt(
     counts only for an agent: a person may well type the same words.
     """
     ranked: list[tuple[bool, bool, PromptingCall]] = []
-    for call in calls:
-        if not thread.prompt or call.thread == thread.thread or call.made >= thread.moment:
+    for call in _before(calls, thread.moment):
+        if not thread.prompt or call.thread == thread.thread:
             continue
         is_taken, is_over = call.origin in taken, not call.is_open(thread.moment.at)
         if is_taken and is_over and thread.agent_id is None:
@@ -133,16 +143,15 @@ def _same_prompt(
 
 
 def _only_open(
-    calls: Iterable[PromptingCall], taken: set[Origin], thread: Beginning
+    calls: Sequence[PromptingCall], taken: set[Origin], thread: Beginning
 ) -> PromptingCall | None:
     """The one call that the agent's parent waits for, if there is just one."""
     if thread.agent_id is None:
         return None
     waiting = [
         call
-        for call in calls
+        for call in _before(calls, thread.moment)
         if call.agent_id == thread.parent_agent_id
-        and call.made < thread.moment
         and call.is_open(thread.moment.at)
         and call.origin not in taken
         and call.thread != thread.thread

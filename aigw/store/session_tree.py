@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import takewhile
-from typing import NamedTuple
 
 from aigw.store.filters import LISTED_IDS
 from aigw.store.reader import snapshot
@@ -77,26 +76,6 @@ def exact_session(
         owner,
     )
     return found[0] if found else None
-
-
-class Place(NamedTuple):
-    """Where an interception stands: ids of its session, its thread, and what it goes on from."""
-
-    session_id: str | None
-    thread_id: str | None
-    parent_id: str | None
-
-
-def place_of(connection: sqlite3.Connection, interception_id: str) -> Place:
-    """Where an interception stands; nothing is known of one that is gone."""
-    row = connection.execute(
-        "SELECT s.id, t.id, p.id FROM interceptions AS i"
-        " LEFT JOIN sessions AS s ON s.seq = i.session_seq"
-        " LEFT JOIN interceptions AS t ON t.seq = i.thread_seq"
-        " LEFT JOIN interceptions AS p ON p.seq = i.parent_seq WHERE i.id = ?",
-        (interception_id,),
-    ).fetchone()
-    return Place(*row) if row else Place(None, None, None)
 
 
 def unique_beginning(connection: sqlite3.Connection, session_id: str, shortest: int) -> str:
@@ -170,7 +149,7 @@ def _pageable(look: Look, wanted: Collection[int] | None, *, families: bool) -> 
     """The threads that pages count, in order of time."""
     if not families:
         return [key for key in look.threads if wanted is None or key in wanted]
-    chosen = None if wanted is None else {look.top(key) for key in wanted if key in look.threads}
+    chosen = None if wanted is None else {look.tops[key] for key in wanted if key in look.tops}
     return [
         key
         for key in look.threads

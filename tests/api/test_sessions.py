@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -22,7 +24,6 @@ from tests.store.rows import NOON, SECOND, Store, children, end, new_store, star
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 AN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 OTHER_ID = "01890a5d-ac96-774b-bcce-b302099a8058"
@@ -165,6 +166,20 @@ async def test_a_session_with_its_threads(store: Store) -> None:
     assert answering["tool_calls"][0]["result"] is None
     assert (running["id"], running["ended_at"]) == (third, None)
     assert running["agentic_actions"][0]["status"] is None
+
+
+async def test_every_field_is_documented(store: Store) -> None:
+    loop(store)
+    _, session = await one(store, "s")
+    _, found = await get(store, "interceptions")
+    thread = session["threads"][0]
+    action = thread["agentic_actions"][0]
+    call = action["tool_calls"][0]
+    objects = (session, thread, action, call, call["result"], *action["thinking"])
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`(\w+)`", page))
+    for each in (*objects, found["results"][0]):
+        assert each.keys() - documented == set()
 
 
 async def test_both_prefixes(store: Store) -> None:

@@ -59,7 +59,7 @@ def values(words: list[str], incomplete: str) -> list[str]:
 
 
 def test_commands_and_their_flags() -> None:
-    assert values([], "s") == ["serve", "status", "show"]
+    assert values([], "s") == ["serve", "status", "sessions", "session", "show"]
     assert values([], "--v") == ["--version"]
     assert values(["config"], "") == ["show", "check", "path", "init"]
     assert values(["config", "init"], "--f") == ["--force"]
@@ -197,7 +197,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 
 @pytest.mark.skipif(BASH is None or os.name == "nt", reason="needs bash")
 def test_bash(tmp_path: Path, database: Path) -> None:
-    assert bash_completes("aigw se", tmp_path) == ["serve"]
+    assert bash_completes("aigw serv", tmp_path) == ["serve"]
     assert bash_completes("aigw serve --prometheus-e", tmp_path) == ["--prometheus-enable"]
     assert bash_completes("aigw serve --store-synchronous ", tmp_path) == ["normal", "full"]
     assert bash_completes("aigw logs --client Cl", tmp_path, AIGW_DB=str(database)) == [
