@@ -98,6 +98,7 @@ def complete_status(incomplete: str) -> list[str]:
 
 BY_PARAMETER = {
     "--provider": complete_provider,
+    "--provider-name": complete_provider,
     "--model": complete_model,
     "--client": complete_client,
     "--session": complete_session,

@@ -39,7 +39,11 @@ def test_filters(store: Store, command: Command) -> None:
         "--started-after", "2026-01-02T00:00:00Z", "--started-before", "2026-01-03T00:00:00Z",
     )  # fmt: skip
     assert [i["id"] for i in command.json(*LIST, *words)] == [key]
-    assert len(command.json(*LIST, "--initiator", "me")) == 2
+    named = store.whole(NOON + 2 * DAY, provider="openai", provider_name="Mine")
+    assert [i["id"] for i in command.json(*LIST, "--provider-name", "mine")] == [named]
+    assert command.json(*LIST, "--provider-name", "openai") == []
+    assert [i["id"] for i in command.json(*LIST, "--provider", "openai")] == [named, key]
+    assert len(command.json(*LIST, "--initiator", "me")) == 3
     assert command.json(*LIST, "--model", "gpt*") == []
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aigw.records import Status, ToolUsage
-from aigw.store import session_matches, session_text
+from aigw.store import search, session_matches, session_text
 from aigw.store.reader import open_reader
 from aigw.store.retention import prune_batch
 from aigw.store.rollup import roll_up
@@ -385,7 +385,14 @@ QUERIES: list[dict[str, Any]] = [
 WAYS: dict[str, dict[str, int]] = {
     "as it is": {},
     "nothing is few": {"WALKED": 0, "NARROWED": -1, "RARE": -1},
-    "walking ends early": {"WALKED": 7, "NARROWED": -1, "RARE": 20, "FIRST_BATCH": 1},
+    "walking ends early": {
+        "WALKED": 7,
+        "NARROWED": -1,
+        "RARE": 20,
+        "FIRST_BATCH": 1,
+        "FIRST_CHUNK": 2,
+        "LARGEST_CHUNK": 4,
+    },
     "narrowed": {"WALKED": 0, "NARROWED": 60, "RARE": 3, "FIRST_BATCH": 3},
 }
 
@@ -393,7 +400,7 @@ WAYS: dict[str, dict[str, int]] = {
 @pytest.fixture(params=WAYS)
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, bound in WAYS[request.param].items():
-        for module in (session_matches, session_text):
+        for module in (session_matches, session_text, search):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, bound)
 
