@@ -151,8 +151,17 @@ def cells(text: str) -> int:
     return cell_len(text)
 
 
-def terminal_width() -> int:
-    """The terminal's columns; of a pipe or file a width that reads well."""
+def pen_for(query: str | None) -> Pen:
+    """The pen for stdout: as wide as the terminal, or what reads well in a pipe or file.
+
+    Raises:
+        ValueError: there is nothing to search for in the query.
+    """
+    import sys
     from shutil import get_terminal_size
 
-    return get_terminal_size(fallback=(120, 24)).columns
+    from aigw.cli.messages import wants_colour
+
+    highlighter = None if query is None else Highlighter(query)
+    width = get_terminal_size(fallback=(120, 24)).columns
+    return Pen(width, colour=wants_colour(sys.stdout), highlighter=highlighter)

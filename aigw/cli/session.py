@@ -13,7 +13,6 @@ from aigw.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aigw.cli.pen import Pen
     from aigw.store.session_parts import Session
 
 LARGEST_LIMIT = 1000
@@ -65,6 +64,7 @@ def session(
     Without an id it is the session that was active last. Threads that a tool call started stand
     below that call.
     """
+    from aigw.cli.pen import pen_for
     from aigw.cli.text import prepare_stdout, print_json
     from aigw.settings import database_path
     from aigw.store.reader import reading
@@ -76,7 +76,10 @@ def session(
         raise ConfigError("--after and --before exclude each other")
     if matching and query is None:
         raise ConfigError("--matching needs words to match: give -q WORDS")
-    pen = _pen(query)
+    try:
+        pen = pen_for(query)
+    except ValueError as error:
+        raise ConfigError(f"--query: {error}") from error
     with reading(database_path(db, os.environ)) as connection:
         try:
             found = read_session(
@@ -102,18 +105,6 @@ def session(
         sys.stdout.write(f"{line}\n")
     for line in _paging(found, matching=matching):
         sys.stdout.write(f"\n{line}\n")
-
-
-def _pen(query: str | None) -> Pen:
-    from aigw.cli.highlight import Highlighter
-    from aigw.cli.messages import wants_colour
-    from aigw.cli.pen import Pen, terminal_width
-
-    try:
-        highlighter = None if query is None else Highlighter(query)
-    except ValueError as error:
-        raise ConfigError(f"--query: {error}") from error
-    return Pen(terminal_width(), colour=wants_colour(sys.stdout), highlighter=highlighter)
 
 
 def _told(error: ValueError) -> StoreError:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
+    from aigw.cli.pen import Pen
     from aigw.store.sessions import SessionQuery, SessionSummary
 
 DEFAULT_SESSIONS = 20
@@ -67,6 +68,7 @@ def sessions(
     """
     from aigw import clock
     from aigw.cli.filters import moment, one_of_statuses, searchable
+    from aigw.cli.pen import pen_for
     from aigw.settings import database_path
     from aigw.store.reader import reading
     from aigw.store.sessions import SessionQuery
@@ -85,8 +87,11 @@ def sessions(
         is_counted=False,
     )
     with reading(database_path(db, os.environ)) as connection:
-        show = _print_json if json else _print_table
-        show(connection, _pages(connection, wanted, number))
+        pages = _pages(connection, wanted, number)
+        if json:
+            _print_json(pages)
+        else:
+            _print_table(connection, pages, pen_for(query))
 
 
 def _pages(
@@ -112,10 +117,7 @@ def _pages(
         query = replace(query, after_session_id=last.id, after_active_at=last.last_active_at)
 
 
-def _print_json(
-    connection: sqlite3.Connection, pages: Iterator[tuple[list[SessionSummary], bool]]
-) -> None:
-    del connection
+def _print_json(pages: Iterator[tuple[list[SessionSummary], bool]]) -> None:
     from aigw.cli.text import json_text, prepare_stdout
     from aigw.store.session_object import summary_object
 
@@ -128,16 +130,14 @@ def _print_json(
 
 
 def _print_table(
-    connection: sqlite3.Connection, pages: Iterator[tuple[list[SessionSummary], bool]]
+    connection: sqlite3.Connection, pages: Iterator[tuple[list[SessionSummary], bool]], pen: Pen
 ) -> None:
-    from aigw.cli.messages import wants_colour
-    from aigw.cli.pen import Pen, terminal_width
     from aigw.cli.session_table import SessionTable
     from aigw.cli.text import prepare_stdout
     from aigw.store.session_tree import unique_beginning
 
     prepare_stdout()
-    table = SessionTable(Pen(terminal_width(), colour=wants_colour(sys.stdout)))
+    table = SessionTable(pen)
     for page, has_more in pages:
         ids = [unique_beginning(connection, summary.id, SHORTEST_ID) for summary in page]
         for line in table.lines(page, ids):

@@ -251,3 +251,12 @@ def test_wrong_usage(
     assert message in command.err
     assert "\x1b" not in command.err
     assert command.out == ""
+
+
+def test_agents_nested_deeper_than_anybody_reads(store: Store, command: Command) -> None:
+    talk = Conversation(store)
+    for depth in range(400):
+        talk.say(f"level {depth}", calls={f"t{depth}": task(f"level {depth + 1}")})
+    lines = command.lines("session", "session-1")
+    assert sum("? " in line for line in lines) == 400
+    assert sum("started by a call of" in line for line in lines) == 400 // 21

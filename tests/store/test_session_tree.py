@@ -10,7 +10,7 @@ from aigw.store.session_object import session_object, summary_object
 from aigw.store.session_tree import exact_session, find_session, read_session, unique_beginning
 from aigw.store.sessions import SessionQuery, list_sessions
 from tests.store.conversation import Conversation
-from tests.store.rows import NOON, SECOND, Store, end, start
+from tests.store.rows import NOON, SECOND, Store, end, prompt, start
 
 if TYPE_CHECKING:
     import sqlite3
@@ -298,6 +298,15 @@ def test_equal_prompts_in_parallel_and_a_retry(store: Store, reader: sqlite3.Con
     session = read(reader)
     assert [origin for _, origin in origins(session)] == [None, "t1", "t1", "t2"]
     assert [thread.retry_of for thread in session.threads] == [None, None, dead, None]
+
+
+def test_what_began_before_the_failure_is_no_retry(
+    store: Store, reader: sqlite3.Connection
+) -> None:
+    store.write(start("01", NOON), end("01", NOON + 9, status=Status.FAILED), prompt("01", "x"))
+    for key, at in (("02", NOON + 5), ("03", NOON + 9)):
+        store.write(start(key, at), end(key, at + 1), prompt(key, "x"))
+    assert [thread.retry_of for thread in read(reader).threads] == [None, None, "01"]
 
 
 def test_agents_that_the_client_names(store: Store, reader: sqlite3.Connection) -> None:
