@@ -207,7 +207,7 @@ def test_never_fails_loudly(tmp_path: Path, state: str) -> None:
 
 def test_wrong_configuration_is_no_failure(tmp_path: Path) -> None:
     config = tmp_path / "broken.toml"
-    config.write_text("[[[")
+    config.write_text("[[[ db")
     environ = {"CODER_CONFIG_PATH": str(config), "AIGW_DB": ""}
     done = run(**environ)
     assert (done.returncode, done.stderr) == (0, "")
