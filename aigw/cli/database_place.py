@@ -29,15 +29,28 @@ def database_place(flag: str | None, environ: Mapping[str, str]) -> Path:
         ConfigError: what decides is wrong.
     """
     text = flag if flag is not None else environ.get(VARIABLE, "")
-    if text.strip() and "\0" not in text and not text.startswith("~"):
+    if _is_plain(text):
         return Path(os.path.normpath(Path.cwd() / text))
-    if text.strip() or flag is not None or any(map(_may_decide, _config_files(environ))):
-        from aigw.settings import database_path
-
-        return database_path(flag, environ)
+    if text.strip() or flag is not None:
+        return _of_settings(flag, environ)
+    deciding = [path for path in _config_files(environ) if _may_decide(path)]
+    if deciding:
+        named = _of_toml(deciding[0]) if len(deciding) == 1 else None
+        return named or _of_settings(flag, environ)
     from platformdirs import user_data_path
 
     return user_data_path("aigw", appauthor=False) / "aigw.db"
+
+
+def _of_settings(flag: str | None, environ: Mapping[str, str]) -> Path:
+    from aigw.settings import database_path
+
+    return database_path(flag, environ)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is a path as it stands."""
+    return bool(text.strip()) and "\0" not in text and not text.startswith("~")
 
 
 def _config_files(environ: Mapping[str, str]) -> Iterator[Path]:
@@ -57,3 +70,19 @@ def _may_decide(path: Path) -> bool:
     with path.open("rb") as file:
         content = file.read(_LARGEST_FILE)
     return _MENTION in content or len(content) == _LARGEST_FILE
+
+
+def _of_toml(path: Path) -> Path | None:
+    """What a TOML file names; None where the settings have to look at it."""
+    if path.suffix.lower() != ".toml":
+        return None
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig")).get("aigw")
+    except (OSError, ValueError):
+        return None
+    text = table.get("db") if isinstance(table, dict) else None
+    if not isinstance(text, str) or not _is_plain(text):
+        return None
+    return Path(os.path.normpath(path.absolute().parent / text))

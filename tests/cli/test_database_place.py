@@ -34,6 +34,9 @@ def test_names_are_those_of_the_options() -> None:
         (None, ""),
         ("config.toml", '[aigw]\ndb = "other.db"\n'),
         ("config.toml", "# nothing\n"),
+        ("config.toml", "# db = 1\n[aibridge]\nretention = '2h'\n"),
+        ("config.toml", "aigw.db = '~/other.db'\n"),
+        ("config.toml", "[aigw]\n'db' = '../../other.db'\n"),
         ("config.yaml", "aigw:\n  db: ~/other.db\n"),
         ("config.yml", ""),
         ("named.toml", '[aigw]\ndb = "/named/other.db"\n'),
@@ -63,6 +66,24 @@ def test_the_place_is_that_of_the_settings(
 def test_no_path_is_refused(flag: str) -> None:
     with pytest.raises(ConfigError):
         database_place(flag, {})
+
+
+@pytest.mark.parametrize("content", ["db", "[aigw]\ndb = 7\n", "[aigw]\ndb = ' '\n", "aigw.db = ["])
+def test_a_wrong_file_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigError):
+        database_place(None, {CONFIG_VARIABLE: str(path)})
+
+
+def test_two_files_that_may_decide_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = use_home(monkeypatch, tmp_path / "home")
+    (folder / "config.toml").write_text("[aigw]\ndb = 'x'\n")
+    (folder / "config.yaml").write_text("aigw: {db: y}\n")
+    with pytest.raises(ConfigError, match="two configuration files"):
+        database_place(None, {})
 
 
 def test_a_missing_file_that_is_named_is_refused(tmp_path: Path) -> None:
