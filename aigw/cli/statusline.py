@@ -76,12 +76,13 @@ def run(
         ConfigError: the template has a placeholder that there is not.
     """
     from aigw.cli.client_status import ClientStatus
+    from aigw.cli.database_place import database_place
 
     _check(template)
     client = ClientStatus.reading_stdin()
     try:
-        figures = _figures(_database(db), session, client)
-    except (AigwError, sqlite3.Error, OSError, ValueError, OverflowError) as error:
+        figures = _figures(database_place(db, os.environ), session, client)
+    except (AigwError, sqlite3.Error, OSError, ValueError, ArithmeticError, RuntimeError) as error:
         return _print_trouble(error, as_json=as_json)
     _print(figures, template, as_json=as_json)
     return 0
@@ -92,18 +93,6 @@ def _check(template: str) -> None:
         if name not in PLACEHOLDERS:
             known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
             raise ConfigError(f"--format: {{{name}}} is not known: use {known}")
-
-
-def _database(flag: str | None) -> Path:
-    from pathlib import Path
-
-    # As `settings` has it, whose import takes longer than all the rest here.
-    text = flag or os.environ.get("AIGW_DB", "").strip()
-    if text and "\0" not in text:
-        return Path(os.path.expanduser(text)).absolute()
-    from aigw.settings import database_path
-
-    return database_path(None, os.environ)
 
 
 def _figures(path: Path, session: str | None, client: Any) -> Figures:

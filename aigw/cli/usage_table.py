@@ -75,15 +75,9 @@ _MONEY = (
     ),
 )
 _LOSING = (
-    "reasoning",
-    "aborted",
-    "cache write",
-    "errors",
-    "cache read",
-    "unpriced",
-    "output",
-    "input",
-)
+    "reasoning", "aborted", "cache write", "errors", "cache read", "unpriced", "output", "input",
+    "requests",
+)  # fmt: skip
 USAGE = Layout("Usage", (*_TOKENS, *_ENDS, *_MONEY), _LOSING)
 COST = Layout("Cost", (*_MONEY, *_TOKENS), _LOSING)
 

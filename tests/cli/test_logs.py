@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
+from rich.cells import cell_len
 
+from aigw.cli.highlight import Highlighter
 from aigw.cli.record_lines import line
-from aigw.records import Record, RecordType, Status, log_object
+from aigw.records import CostBasis, Record, RecordType, Status, TokenUsage, log_object
 from aigw.store.filters import Filters
 from aigw.store.queries import tail
 from tests.cli.reading import Command
@@ -135,8 +139,6 @@ def test_missing_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_lines_fit_the_terminal(width: int) -> None:
-    from rich.cells import cell_len
-
     records: list[Record] = [start("id"), *children("id", NOON, "\u4e2d" * 100), end("id", NOON)]
     for record in records:
         text = line(record, width=width, colour=False)
@@ -148,6 +150,48 @@ def test_colour_ends_where_the_line_ends() -> None:
     for record in [start("id"), *children("id", NOON, "text"), end("id", NOON)]:
         text = line(record, width=80, colour=True)
         assert text.count("\x1b[0m") * 2 == text.count("\x1b[")
+
+
+def test_a_search_is_highlighted_on_a_terminal(
+    store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "x " * 300 + "\x1b[2J Parsing a Caf\u00e9 parser"
+    store.whole(prompt=text)
+    assert "\x1b" not in command.lines("logs", "-q", "pars* cafe")[0]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    (shown,) = command.lines("logs", "-q", "pars* cafe")
+    for word in ("Parsing", "Caf\u00e9", "parser"):
+        assert f"\x1b[1m{word}\x1b[0m" in shown
+    assert "\x1b[2J" not in shown
+    assert "\u2026" in shown
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in command.lines("logs", "-q", "pars* cafe")[0]
+
+
+@pytest.mark.parametrize("width", [20, 45, 80])
+def test_highlighted_lines_fit_the_terminal(width: int) -> None:
+    matches = Highlighter("needle call file let")
+    for record in children("id", NOON, "\u4e2d" * 30 + " needle \n" + "\u4e2d" * 30):
+        text = line(record, width=width, colour=True, matches=matches)
+        plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+        assert cell_len(plain) <= max(width, 30)
+
+
+def test_costs_are_shown() -> None:
+    usage = next(r for r in children("id", NOON, "") if isinstance(r, TokenUsage))
+    for cost, basis, shown in (
+        (12_345, CostBasis.WIRE, ", $0.0123"),
+        (12_345, CostBasis.ESTIMATED, ", ~$0.0123"),
+        (3, CostBasis.WIRE, ", <$0.0001"),
+        (0, CostBasis.WIRE, ", $0.0000"),
+        (None, CostBasis.UNPRICED, ", no price"),
+    ):
+        record = replace(usage, cost_micros=cost, cost_basis=basis)
+        assert line(record, width=None, colour=False).endswith(shown)
+    ended = line(end("id", NOON, cost_micros=2_500_000), width=None, colour=False)
+    assert ended.endswith("ms, $2.5000")
 
 
 def test_follow_shows_a_record_within_a_quarter_second(store: Store) -> None:

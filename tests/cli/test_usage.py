@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aigw.records import Status
-from tests.store.rows import DAY, NOON, Store
+from tests.store.rows import DAY, NOON, Store, end, start
 
 if TYPE_CHECKING:
     from tests.cli.reading import Command
@@ -32,7 +33,77 @@ def test_json(store: Store, command: Command) -> None:
         "reasoning_tokens": 10,
         "errors": 1,
         "aborted": 0,
+        "cost_micros": 0,
+        "plan_micros": 0,
+        "unpriced": 0,
+        "estimated": 0,
+        "cost_usd": "0.000000",
+        "plan_usd": "0.000000",
     }
+
+
+def spend(store: Store, key: str, at: int = NOON, **fields: Any) -> None:
+    """An interception with what it cost."""
+    names = ("model", "plan", "client_session_id", "api_key_id")
+    first = {name: fields.pop(name) for name in names if name in fields}
+    store.write(start(key, at, **first), end(key, at, **fields))
+
+
+def test_json_has_money_exactly(store: Store, command: Command) -> None:
+    spend(store, "a", cost_micros=12_345_678)
+    spend(store, "b", cost_micros=5, plan="claude", estimated=1)
+    spend(store, "c", unpriced=1)
+    (group,) = command.json("usage", "--json", *SINCE)["groups"]
+    assert (group["cost_micros"], group["cost_usd"]) == (12_345_678, "12.345678")
+    assert (group["plan_micros"], group["plan_usd"]) == (5, "0.000005")
+    assert (group["unpriced"], group["estimated"]) == (1, 1)
+    (row,) = csv.DictReader(command.lines("usage", "--csv", *SINCE))
+    assert (row["cost_micros"], row["cost_usd"]) == ("12345678", "12.345678")
+
+
+def test_only_what_is_paid_is_cost(store: Store, command: Command) -> None:
+    spend(store, "a", cost_micros=1_500_000)
+    lines = command.lines("usage", *SINCE)
+    assert lines[1].split()[-1] == "cost"
+    assert lines[-1].split()[-1] == "$1.50"
+    spend(store, "b", cost_micros=2_000, plan="claude", estimated=1)
+    spend(store, "c", unpriced=2)
+    lines = command.lines("usage", *SINCE)
+    assert lines[1].split()[-3:] == ["cost", "plan", "unpriced"]
+    assert lines[3].split()[-3:] == ["~$1.50", "~<$0.01", "2"]
+    assert lines[4:] == [
+        "plan: covered by a plan, list price US<$0.01, not part of the cost",
+        "2 responses have no price: aigw prices list",
+        "~ estimated: 1 response broke off before the provider counted",
+    ]
+
+
+def test_by_key_and_plan(store: Store, command: Command) -> None:
+    spend(store, "a", plan="claude", api_key_id="k1")
+    spend(store, "b")
+    for name, value in (("plan", "claude"), ("key", "k1")):
+        groups = command.json("usage", "--by", name, "--json", *SINCE)["groups"]
+        assert [group[name] for group in groups] == ["", value]
+
+
+@pytest.mark.parametrize("width", [200, 100, 80, 60, 40, 24])
+@pytest.mark.parametrize("name", ["usage", "cost"])
+def test_tables_fit_the_terminal(
+    store: Store, command: Command, monkeypatch: pytest.MonkeyPatch, name: str, width: int
+) -> None:
+    for number, model in enumerate(("short", "an-extraordinarily-long-name-of-a-model")):
+        spend(
+            store, f"i-{number}", model=model, cost_micros=10**10, input_tokens=10**12, unpriced=1
+        )
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = command.lines(name, "--by", "model", *SINCE)
+    table = [text for text in lines[1:] if not re.match(r"\d+ responses|too narrow", text)]
+    assert len(table) == 4
+    assert max(map(len, table)) <= width
+    assert all("$" in text for text in table[1:])
+    assert ("too narrow" in lines[-1]) == (width <= 100)
 
 
 def test_csv(store: Store, command: Command) -> None:
