@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("usage", "aigw.cli.usage:usage", RECORDS, "Sum up requests and tokens."),
     Command("interceptions", "aigw.cli.interceptions:app", RECORDS, "List interceptions as JSON."),
     Command("show", "aigw.cli.show:show", RECORDS, "Show everything about one interception."),
+    Command("prices", "aigw.cli.prices:app", RECORDS, "Say what models cost."),
     Command("prune", "aigw.cli.prune:prune", RECORDS, "Delete old records."),
     Command("config", "aigw.cli.config:app", SETUP, "Show, check or write the configuration."),
     Command(

@@ -87,6 +87,7 @@ def complete_status(incomplete: str) -> list[str]:
 BY_PARAMETER = {
     "--provider": complete_provider,
     "--model": complete_model,
+    "model": complete_model,
     "--client": complete_client,
     "--session": complete_session,
     "--initiator": complete_initiator,

@@ -15,6 +15,7 @@ from aigw.cli.provider_text import origin_of, setting_rows, shown_settings
 from aigw.config_file import FILE_NAMES, default_folder
 from aigw.errors import ConfigError
 from aigw.options import OPTIONS, Option
+from aigw.price_settings import PRICE_KEYS, PriceSettings
 from aigw.settings import Settings, resolve, resolve_one, shown_value, without_settings
 
 _PROVIDERS_EXAMPLE = """
@@ -31,6 +32,16 @@ _PROVIDERS_EXAMPLE = """
 # type = "bedrock"
 # bedrock_region = "us-east-1"
 # bedrock_models = { "claude-opus-*" = "global.anthropic.claude-opus-4-5-20251101-v1:0" }
+
+# Prices of your own, before those of the price list, in micro-dollars per million tokens
+# (3_000_000 is $3.00); docs/prices.md has all of it.
+#
+# [[prices]]
+# model = "my-model*"
+# provider = "team-a"
+# input = 3_000_000
+# output = 15_000_000
+# cache_read = 300_000
 """
 
 app = typer.Typer(
@@ -172,7 +183,15 @@ def _print_json(settings: Settings, *, origin: bool) -> None:
         }
         for provider in settings.providers
     ]
+    document["prices"] = [_price_object(price, origin=origin) for price in settings.prices]
     print(json.dumps(document, indent=2))
+
+
+def _price_object(price: PriceSettings, *, origin: bool) -> dict[str, object]:
+    return {
+        key: _with_origin(getattr(price, key), price.origin) if origin else getattr(price, key)
+        for key in PRICE_KEYS
+    }
 
 
 def _with_origin(value: object, came: str) -> dict[str, object]:
@@ -196,6 +215,13 @@ def _print_table(settings: Settings, *, origin: bool) -> None:
     ]
     for provider in settings.providers:
         rows += setting_rows(provider)
+    for number, price in enumerate(settings.prices):
+        shown = ((key, getattr(price, key)) for key in PRICE_KEYS)
+        rows += [
+            (f"prices[{number}].{key}", str(value), price.origin)
+            for key, value in shown
+            if value not in ("", None)
+        ]
     if sys.stdout.isatty():
         _print_rich(rows, origin=origin)
         return
