@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from genai_prices.data import providers as DATA
+from genai_prices import data
 from genai_prices.types import ModelInfo, Provider, Usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,19 +171,19 @@ def test_the_package_is_not_imported_before_it_is_needed() -> None:
 
 def every_model() -> list[tuple[Provider, ModelInfo]]:
     """Those that have a price of ours."""
-    found = []
-    for provider in DATA:
-        for model in provider.models:
-            if isinstance(ListPrice(provider, model).at(micros(NOW)), Price):
-                found.append((provider, model))
-    return found
+    return [
+        (provider, model)
+        for provider in data.providers
+        for model in provider.models
+        if isinstance(ListPrice(provider, model).at(micros(NOW)), Price)
+    ]
 
 
 MODELS = every_model()
 
 
 def test_nearly_all_models_can_be_priced() -> None:
-    assert len(MODELS) > 0.95 * sum(len(provider.models) for provider in DATA)
+    assert len(MODELS) > 0.95 * sum(len(provider.models) for provider in data.providers)
 
 
 COUNTS = st.one_of(st.integers(0, 3000), st.integers(0, 2_000_000))
