@@ -18,9 +18,11 @@ from aigw.options import OPTIONS, Option
 from aigw.price_settings import PRICE_KEYS, PriceSettings
 from aigw.settings import Settings, resolve, resolve_one, shown_value, without_settings
 
-_PROVIDERS_EXAMPLE = """
+_LISTS_EXAMPLE = """
 # Further providers, a table each; docs/options.md has all their settings. A provider's name is its
 # route: http://127.0.0.1:4001/team-a/v1
+# Prices of your own, before those of the price list, are in micro-dollars per million tokens
+# (3_000_000 is $3.00); docs/prices.md has all of it.
 #
 # [[providers]]
 # type = "openai"
@@ -32,9 +34,6 @@ _PROVIDERS_EXAMPLE = """
 # type = "bedrock"
 # bedrock_region = "us-east-1"
 # bedrock_models = { "claude-opus-*" = "global.anthropic.claude-opus-4-5-20251101-v1:0" }
-
-# Prices of your own, before those of the price list, in micro-dollars per million tokens
-# (3_000_000 is $3.00); docs/prices.md has all of it.
 #
 # [[prices]]
 # model = "my-model*"
@@ -144,7 +143,7 @@ def _initial_text() -> str:
         for part in tables:
             table = table.setdefault(part, {})
         table[name] = _initial_value(option)
-    return tomli_w.dumps(document) + _PROVIDERS_EXAMPLE
+    return tomli_w.dumps(document) + _LISTS_EXAMPLE
 
 
 def _initial_value(option: Option) -> object:
