@@ -116,7 +116,7 @@ def _missing(connection: sqlite3.Connection, provider: str, model: str) -> str:
     message = f"no price is set for {model!r}{where}"
     if not others:
         return f"{message}: `aigw prices list` shows those that are."
-    names = ", ".join(f"--provider {p.provider}" if p.provider else "no provider" for p in others)
+    names = ", ".join(f"--provider {p.provider!r}" if p.provider else "no provider" for p in others)
     return f"{message}, but there is one with {names}."
 
 
