@@ -145,6 +145,11 @@ def test_what_has_no_rate_makes_the_whole_unpriced(usage: UsageFact) -> None:
     assert cost_micros(rates(input=3_000_000), usage) is None
 
 
+def test_what_never_has_a_rate_makes_the_whole_unpriced() -> None:
+    usage = UsageFact(1000, 0, extra={"code_interpreter_calls": 1})
+    assert cost_micros(Price(rates=FULL), usage) is None
+
+
 @pytest.mark.parametrize(
     "usage", [UsageFact(1, 1000), UsageFact(0, 1000, 1), UsageFact(0, 1000, 0, 1)]
 )
