@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from aigw.options import GROUPS, OPTIONS, Option
+from aigw.price_settings import RATE_KEYS
 from aigw.provider_options import PROVIDER_OPTIONS, VARIABLE_PREFIXES, ProviderOption
 from aigw.provider_types import PROVIDER_TYPES
 
@@ -63,6 +64,15 @@ sends one a real request with each of its keys.
 | --- | --- | --- |
 """
 
+_PRICES = f"""\
+## Prices
+
+Of models, where you know better than the price list: each is a table `[[prices]]`, or an entry of the
+list `prices:` in YAML. It has `model` (in which `*` stands for any text) and may have `provider` (a
+name or a type). {", ".join(f"`{key}`" for key in RATE_KEYS)} are whole numbers of micro-dollars per
+million tokens: 3000000 is $3.00. [Prices](prices.md) says the rest.
+"""
+
 _KINDS = {
     "bool": "switch",
     "string": "text",
@@ -87,6 +97,7 @@ def options_page() -> str:
         parts += [_section(option) for option in OPTIONS if option.group == group]
     parts.append(_MANY + "".join(_type_row(name) for name in PROVIDER_TYPES))
     parts += [_provider_section(option) for option in PROVIDER_OPTIONS]
+    parts.append(_PRICES)
     return "\n".join(parts)
 
 

@@ -60,6 +60,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("export", "aigw.cli.export:export", RECORDS, "Write records to a file."),
     Command("sql", "aigw.cli.sql:sql", RECORDS, "Ask the store a question in SQL."),
     Command("backup", "aigw.cli.backup:backup", RECORDS, "Copy the database while it is in use."),
+    Command("prices", "aigw.cli.prices:app", RECORDS, "Say what models cost."),
     Command("prune", "aigw.cli.prune:prune", RECORDS, "Delete old records."),
     Command("config", "aigw.cli.config:app", SETUP, "Show, check or write the configuration."),
     Command(

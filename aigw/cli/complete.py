@@ -100,6 +100,7 @@ BY_PARAMETER = {
     "--provider": complete_provider,
     "--provider-name": complete_provider,
     "--model": complete_model,
+    "model": complete_model,
     "--client": complete_client,
     "--session": complete_session,
     "--initiator": complete_initiator,

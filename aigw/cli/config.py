@@ -15,11 +15,14 @@ from aigw.cli.provider_text import origin_of, setting_rows, shown_settings
 from aigw.config_file import FILE_NAMES, default_folder
 from aigw.errors import ConfigError
 from aigw.options import OPTIONS, Option
+from aigw.price_settings import PRICE_KEYS, PriceSettings
 from aigw.settings import Settings, resolve, resolve_one, shown_value, without_settings
 
-_PROVIDERS_EXAMPLE = """
+_LISTS_EXAMPLE = """
 # Further providers, a table each; docs/options.md has all their settings. A provider's name is its
 # route: http://127.0.0.1:4001/team-a/v1
+# Prices of your own, before those of the price list, are in micro-dollars per million tokens
+# (3_000_000 is $3.00); docs/prices.md has all of it.
 #
 # [[providers]]
 # type = "openai"
@@ -31,6 +34,13 @@ _PROVIDERS_EXAMPLE = """
 # type = "bedrock"
 # bedrock_region = "us-east-1"
 # bedrock_models = { "claude-opus-*" = "global.anthropic.claude-opus-4-5-20251101-v1:0" }
+#
+# [[prices]]
+# model = "my-model*"
+# provider = "team-a"
+# input = 3_000_000
+# output = 15_000_000
+# cache_read = 300_000
 """
 
 app = typer.Typer(
@@ -133,7 +143,7 @@ def _initial_text() -> str:
         for part in tables:
             table = table.setdefault(part, {})
         table[name] = _initial_value(option)
-    return tomli_w.dumps(document) + _PROVIDERS_EXAMPLE
+    return tomli_w.dumps(document) + _LISTS_EXAMPLE
 
 
 def _initial_value(option: Option) -> object:
@@ -172,7 +182,15 @@ def _print_json(settings: Settings, *, origin: bool) -> None:
         }
         for provider in settings.providers
     ]
+    document["prices"] = [_price_object(price, origin=origin) for price in settings.prices]
     print(json.dumps(document, indent=2))
+
+
+def _price_object(price: PriceSettings, *, origin: bool) -> dict[str, object]:
+    return {
+        key: _with_origin(getattr(price, key), price.origin) if origin else getattr(price, key)
+        for key in PRICE_KEYS
+    }
 
 
 def _with_origin(value: object, came: str) -> dict[str, object]:
@@ -196,6 +214,13 @@ def _print_table(settings: Settings, *, origin: bool) -> None:
     ]
     for provider in settings.providers:
         rows += setting_rows(provider)
+    for number, price in enumerate(settings.prices):
+        shown = ((key, getattr(price, key)) for key in PRICE_KEYS)
+        rows += [
+            (f"prices[{number}].{key}", str(value), price.origin)
+            for key, value in shown
+            if value not in ("", None)
+        ]
     if sys.stdout.isatty():
         _print_rich(rows, origin=origin)
         return

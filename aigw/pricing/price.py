@@ -13,7 +13,8 @@ What a usage has and a price has not:
   more than input. Only Anthropic's models have the two lifetimes, and that is their rule:
   https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing
 - Input, output, audio, and searches without a rate make the whole response unpriced. Audio is not
-  charged as text: it costs up to twenty times as much.
+  charged as text: it costs up to twenty times as much. So does what never has a rate: a code
+  interpreter is paid by the container, which several responses may share.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _MILLION = 1_000_000
 _PER_THOUSAND = 1000
 """A rate per thousand, times this, is one per million."""
+
+_UNRATED = frozenset({"code_interpreter_calls"})
+"""Kinds of use that cost money, and nobody can tell from one response how much."""
 
 TIERS_OF_SERVICE = ("batch", "flex", "priority", "fast")
 """Classes of service that providers charge otherwise than the standard one."""
@@ -130,6 +134,8 @@ def _writing(rates: Rates, input_rate: int, written: int, usage: UsageFact) -> i
 def _further(rates: Rates, input_rate: int, usage: UsageFact) -> int | None:
     """Searches, and what audio costs more than text; None where a rate is missing."""
     extra = usage.extra
+    if not _UNRATED.isdisjoint(extra):
+        return None
     total = 0
     for count, rate in (
         (extra.get("web_search_requests", 0), rates.web_search),

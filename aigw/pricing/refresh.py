@@ -22,6 +22,7 @@ from aigw.records import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
     from http.client import HTTPMessage
     from pathlib import Path
     from typing import IO
@@ -140,7 +141,7 @@ def parse_providers(content: bytes) -> list[Provider]:
         ) from error
     try:
         raw: Any = msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}") from error
     if not isinstance(raw, list) or not raw:
         raise ValueError("a list of providers was expected")
@@ -151,7 +152,28 @@ def parse_providers(content: bytes) -> list[Provider]:
         raise ValueError(str(error).partition("\n")[0]) from error
     if not any(provider.models for provider in providers):
         raise ValueError("there is no model in them")
+    _check_rates(providers)
     return providers
+
+
+def _check_rates(providers: Sequence[Provider]) -> None:
+    """Nobody pays for being asked, whatever a price list says: budgets count on it."""
+    for provider in providers:
+        for model in provider.models:
+            standard = model.prices if isinstance(model.prices, list) else [model]
+            variants = model.price_variants or ()
+            for price in (*standard, *variants):
+                for value in vars(price.prices).values():
+                    if not all(rate.is_finite() and rate >= 0 for rate in _figures(value)):
+                        raise ValueError(f"{provider.id}/{model.id} has a rate that is none")
+
+
+def _figures(value: Any) -> list[Decimal]:
+    if value is None:
+        return []
+    return (
+        [value.base, *(tier.price for tier in value.tiers)] if hasattr(value, "tiers") else [value]
+    )
 
 
 def check_url(url: str) -> None:

@@ -56,11 +56,7 @@ def unset_price(path: Path, provider: str, model: str) -> StoredPrice:
     with changing(path) as connection:
         found = _find(connection, provider, model)
         if found is None:
-            where = f" for provider {provider!r}" if provider else ""
-            raise StoreError(
-                f"no price is set for {model!r}{where}: `aigw prices list` shows those that are, "
-                "with their providers."
-            )
+            raise StoreError(_missing(connection, provider, model))
         connection.execute(
             "DELETE FROM model_prices WHERE provider = ? AND model = ?",
             (found.provider, found.model),
@@ -112,6 +108,16 @@ def _find(connection: sqlite3.Connection, provider: str, model: str) -> StoredPr
     wanted = (provider, model.casefold())
     prices = read_prices(connection)
     return next((p for p in prices if (p.provider, p.model.casefold()) == wanted), None)
+
+
+def _missing(connection: sqlite3.Connection, provider: str, model: str) -> str:
+    others = [p for p in read_prices(connection) if p.model.casefold() == model.casefold()]
+    where = f" for provider {provider!r}" if provider else ""
+    message = f"no price is set for {model!r}{where}"
+    if not others:
+        return f"{message}: `aigw prices list` shows those that are."
+    names = ", ".join(f"--provider {p.provider!r}" if p.provider else "no provider" for p in others)
+    return f"{message}, but there is one with {names}."
 
 
 def _raise_version(connection: sqlite3.Connection) -> None:

@@ -77,10 +77,12 @@ def read_prices(connection: sqlite3.Connection) -> list[StoredPrice]:
 
 @dataclass(frozen=True, slots=True)
 class SeenModel:
-    """A model that was asked for, and how often; `unpriced` counts responses without a price."""
+    """A model that a configured provider was asked for, and how often.
+
+    `unpriced` counts responses whose price was not known when they were recorded.
+    """
 
     provider: str
-    provider_name: str
     model: str
     requests: int
     unpriced: int
@@ -95,7 +97,6 @@ def seen_models(connection: sqlite3.Connection) -> list[SeenModel]:
     return [SeenModel(*row) for row in rows]
 
 
-# A configured provider has one family at a time: any of its interceptions tells which.
 _SEEN = """
 WITH seen (provider_name, model, requests, unpriced) AS (
   SELECT provider_name, model, requests, unpriced FROM usage_quarters
@@ -103,9 +104,6 @@ WITH seen (provider_name, model, requests, unpriced) AS (
   SELECT provider_name, model, 1, ifnull(unpriced, 0) FROM interceptions
   WHERE end_seq IS NULL OR end_seq > (SELECT value FROM meta WHERE key = 'rolled_seq')
 )
-SELECT
-  ifnull((SELECT i.provider FROM interceptions AS i WHERE i.provider_name = seen.provider_name
-    ORDER BY i.seq DESC LIMIT 1), ''),
-  provider_name, model, sum(requests), sum(unpriced)
-FROM seen WHERE model != '' GROUP BY provider_name, model ORDER BY sum(requests) DESC, 2, 3
+SELECT provider_name, model, sum(requests), sum(unpriced) FROM seen WHERE model != ''
+GROUP BY provider_name, model ORDER BY sum(requests) DESC, provider_name, model
 """

@@ -208,8 +208,10 @@ def test_init_writes_the_defaults(capsys: pytest.CaptureFixture[str], folder: Pa
     path.write_text(f"{settings}\n[[providers]]\n{uncommented}")
     assert mark
     environ = {"TEAM_A_KEY_1": "a", "TEAM_A_KEY_2": "b"}
-    names = [provider.name for provider in resolve({}, environ).providers]
+    shown = resolve({}, environ)
+    names = [provider.name for provider in shown.providers]
     assert names == ["openai", "anthropic", "team-a", "bedrock"]
+    assert [price.cache_read for price in shown.prices] == [300_000]
 
 
 def test_init_replaces_nothing_unasked(
