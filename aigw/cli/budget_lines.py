@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import cache
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aigw.cli.text import visible
@@ -23,27 +23,31 @@ _BOLD = "1"
 _FULL = 100
 
 
-@cache
-def _key_names(path: Path) -> dict[str, str]:
+Names = Mapping[str, str]
+"""The names of gateway keys by their ids."""
+
+
+def key_names(path: Path) -> Names:
+    """Those of a store."""
     from aigw.store.key_changes import list_keys
 
     return {key.id: key.name for key in list_keys(path)}
 
 
-def named(budget: Budget, path: Path) -> str:
+def named(budget: Budget, names: Names) -> str:
     """What a budget is for; keys by their names."""
     if budget.scope is Scope.KEY and budget.subject != EACH:
-        return f"key {visible(_key_names(path).get(budget.subject, budget.subject))}"
+        return f"key {visible(names.get(budget.subject, budget.subject))}"
     return visible(budget.title)
 
 
-def described(budget: Budget, path: Path) -> str:
+def described(budget: Budget, names: Names) -> str:
     """A budget in a sentence."""
     amount = text_of_amount(budget.unit, budget.amount)
-    return f"{named(budget, path)}: {amount} per {budget.period} ({budget.time_zone})"
+    return f"{named(budget, names)}: {amount} per {budget.period} ({budget.time_zone})"
 
 
-def budget_object(budget: Budget, path: Path) -> dict[str, Any]:
+def budget_object(budget: Budget, names: Names) -> dict[str, Any]:
     """The JSON form of a budget. `amount` is in micro-dollars or tokens, as `unit` says."""
     from aigw.records import rfc3339
 
@@ -51,7 +55,7 @@ def budget_object(budget: Budget, path: Path) -> dict[str, Any]:
         "id": budget.id,
         "scope": budget.scope.value,
         "subject": budget.subject,
-        "name": _name(budget, path),
+        "name": _name(budget, names),
         "shared": budget.is_shared,
         "period": budget.period.value,
         "time_zone": budget.time_zone,
@@ -61,25 +65,25 @@ def budget_object(budget: Budget, path: Path) -> dict[str, Any]:
     }
 
 
-def _name(budget: Budget, path: Path) -> str:
+def _name(budget: Budget, names: Names) -> str:
     if budget.scope is Scope.KEY:
-        return _key_names(path).get(budget.subject, budget.subject)
+        return names.get(budget.subject, budget.subject)
     return budget.subject
 
 
-def standing_object(standing: Standing, path: Path) -> dict[str, Any]:
+def standing_object(standing: Standing, names: Names) -> dict[str, Any]:
     """The JSON form of how a budget stands."""
     from aigw.records import rfc3339
 
     amount = standing.budget.amount
     return {
-        **budget_object(standing.budget, path),
+        **budget_object(standing.budget, names),
         "period_start": rfc3339(standing.span.start),
         "resets_at": rfc3339(standing.span.end),
         "pots": [
             {
                 "holder": holding.holder.rpartition("\t")[2],
-                "name": _holder(standing.budget, holding, path),
+                "name": _holder(standing.budget, holding, names),
                 "spent": holding.spent,
                 "left": max(0, amount - holding.spent),
             }
@@ -88,20 +92,20 @@ def standing_object(standing: Standing, path: Path) -> dict[str, Any]:
     }
 
 
-def _holder(budget: Budget, holding: Holding, path: Path) -> str:
+def _holder(budget: Budget, holding: Holding, names: Names) -> str:
     if budget.is_shared:
         return "all"
     if budget.scope is Scope.KEY:
-        return _key_names(path).get(holding.holder, holding.holder)
+        return names.get(holding.holder, holding.holder)
     user, tab, session = holding.holder.partition("\t")
     return f"{session} of {user}" if tab else user
 
 
-def print_budgets(budgets: Iterable[Budget], path: Path) -> None:
+def print_budgets(budgets: Iterable[Budget], names: Names) -> None:
     """A line for each budget under a head line, on stdout."""
     rows = [
         (
-            named(budget, path),
+            named(budget, names),
             text_of_amount(budget.unit, budget.amount),
             budget.period.value,
             visible(budget.time_zone),
@@ -111,16 +115,16 @@ def print_budgets(budgets: Iterable[Budget], path: Path) -> None:
     print_aligned([("for", "amount", "per", "time zone"), *rows])
 
 
-def print_standings(standings: Iterable[Standing], path: Path) -> None:
+def print_standings(standings: Iterable[Standing], names: Names) -> None:
     """A block for each budget, on stdout: its head line, then who has spent how much of it."""
     from aigw.cli.messages import paint
 
     for number, standing in enumerate(standings):
         gap = "\n" if number else ""
-        head = f"{described(standing.budget, path)}, resets {_moment(standing.span.end)}"
+        head = f"{described(standing.budget, names)}, resets {_moment(standing.span.end)}"
         sys.stdout.write(f"{gap}{paint(head, _BOLD, sys.stdout)}\n")
         shown = standing.holdings[:SHOWN_HOLDERS]
-        rows = [_line(standing.budget, holding, path) for holding in shown]
+        rows = [_line(standing.budget, holding, names) for holding in shown]
         if rows:
             print_aligned(rows, head=False)
         else:
@@ -129,11 +133,11 @@ def print_standings(standings: Iterable[Standing], path: Path) -> None:
             sys.stdout.write(f"  and {more} more, shown by --json\n")
 
 
-def _line(budget: Budget, holding: Holding, path: Path) -> tuple[str, ...]:
+def _line(budget: Budget, holding: Holding, names: Names) -> tuple[str, ...]:
     left = max(0, budget.amount - holding.spent)
     percent = f"{holding.spent * _FULL // budget.amount} %" if budget.amount else "blocked"
     return (
-        f"  {visible(_holder(budget, holding, path))}",
+        f"  {visible(_holder(budget, holding, names))}",
         f"{text_of_amount(budget.unit, holding.spent)} spent",
         percent,
         f"{text_of_amount(budget.unit, left)} left",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aigw.errors import ConfigError, StoreError
@@ -41,7 +41,7 @@ def _micros(text: str) -> int:
         exact = Decimal(text.strip().removeprefix("US").removeprefix("$").replace(",", "")) * MICROS
         # A comparison with NaN raises as well.
         is_right = exact == exact.to_integral_value() and 0 <= exact <= LARGEST_MICROS
-    except InvalidOperation:
+    except ArithmeticError:
         is_right = False
         exact = Decimal(0)
     if not is_right:

@@ -78,7 +78,7 @@ def set_one(
     A budget of a group or of everyone is an allowance of each member by itself, unless --shared.
     """
     from aigw import clock
-    from aigw.cli.budget_lines import budget_object, described
+    from aigw.cli.budget_lines import budget_object, described, key_names
     from aigw.cli.budget_words import amount, time_zone
     from aigw.cli.text import prepare_stdout, print_json
     from aigw.pricing.budget import Budget
@@ -104,28 +104,29 @@ def set_one(
         ),
     )
     _warn_of_retention(period)
+    names = key_names(path)
     prepare_stdout()
     if json:
-        print_json(budget_object(made, path))
+        print_json(budget_object(made, names))
     else:
-        sys.stderr.write(f"{described(made, path)}\n")
+        sys.stderr.write(f"{described(made, names)}\n")
 
 
 @app.command("list")
 def list_all(json: _Json = False, db: _Database = None) -> None:
     """List the budgets."""
-    from aigw.cli.budget_lines import budget_object, print_budgets
+    from aigw.cli.budget_lines import budget_object, key_names, print_budgets
     from aigw.cli.text import prepare_stdout, print_json
     from aigw.pricing.budget_table import list_rules
     from aigw.settings import database_path
 
     path = database_path(db, os.environ)
-    budgets = list_rules(path).budgets
+    budgets, names = list_rules(path).budgets, key_names(path)
     prepare_stdout()
     if json:
-        print_json([budget_object(budget, path) for budget in budgets])
+        print_json([budget_object(budget, names) for budget in budgets])
     elif budgets:
-        print_budgets(budgets, path)
+        print_budgets(budgets, names)
     else:
         sys.stderr.write("there are no budgets: `aigw budgets set everyone --usd 50` makes one\n")
 
@@ -141,7 +142,7 @@ def show(
 ) -> None:
     """Show what was spent of budgets, what is left, and when they begin anew."""
     from aigw import clock
-    from aigw.cli.budget_lines import print_standings, standing_object
+    from aigw.cli.budget_lines import key_names, print_standings, standing_object
     from aigw.cli.text import prepare_stdout, print_json
     from aigw.pricing.budget_report import standings
     from aigw.pricing.budget_table import list_rules
@@ -155,11 +156,12 @@ def show(
     if chosen:
         with reading(path) as connection:
             found = standings(connection, rules, chosen, clock.now())
+    names = key_names(path)
     prepare_stdout()
     if json:
-        print_json([standing_object(each, path) for each in found])
+        print_json([standing_object(each, names) for each in found])
     elif found:
-        print_standings(found, path)
+        print_standings(found, names)
     else:
         sys.stderr.write("there are no such budgets: `aigw budgets list` shows all\n")
 
@@ -177,7 +179,7 @@ def unset(
     db: _Database = None,
 ) -> None:
     """Remove budgets: all of a scope and name, or those that the options choose."""
-    from aigw.cli.budget_lines import named
+    from aigw.cli.budget_lines import key_names, named
     from aigw.pricing.budget import Unit
     from aigw.pricing.budget_table import list_rules, unset_budgets
     from aigw.settings import database_path
@@ -195,8 +197,9 @@ def unset(
     if not found:
         raise StoreError("there is no such budget: `aigw budgets list` shows all.")
     unset_budgets(path, {budget.id for budget in found})
+    names = key_names(path)
     for budget in found:
-        sys.stderr.write(f"the budget of {named(budget, path)} was removed\n")
+        sys.stderr.write(f"the budget of {named(budget, names)} was removed\n")
 
 
 def _subject(path: Path, scope: str, name: str | None, *, is_shared: bool) -> tuple[Scope, str]:
