@@ -144,24 +144,32 @@ def show(
     from aigw import clock
     from aigw.cli.budget_lines import key_names, print_standings, standing_object
     from aigw.cli.text import prepare_stdout, print_json
+    from aigw.pricing.budget import Unit
     from aigw.pricing.budget_report import standings
     from aigw.pricing.budget_table import list_rules
+    from aigw.pricing.spend import unpriced_since
     from aigw.settings import database_path
     from aigw.store.reader import reading
 
     path = database_path(db, os.environ)
     rules = list_rules(path)
     chosen = _chosen(path, rules.budgets, scope, name)
-    found = []
+    found, unpriced = [], 0
     if chosen:
         with reading(path) as connection:
             found = standings(connection, rules, chosen, clock.now())
+            starts = [each.span.start for each in found if each.budget.unit is Unit.MICROS]
+            unpriced = unpriced_since(connection, min(starts)) if starts else 0
     names = key_names(path)
     prepare_stdout()
     if json:
         print_json([standing_object(each, names) for each in found])
     elif found:
         print_standings(found, names)
+        if unpriced:
+            sys.stderr.write(
+                f"{unpriced:,} responses have no known price and count for no dollars\n"
+            )
     else:
         sys.stderr.write("there are no such budgets: `aigw budgets list` shows all\n")
 

@@ -13,6 +13,7 @@ from aigw.pricing.budget import Budget
 from aigw.pricing.budget_table import list_rules
 from aigw.records import rfc3339
 from aigw.store.key_changes import NewKey, create_key
+from aigw.store.rollup import roll_up
 from tests.cli.reading import Command
 from tests.store.rows import Store, end, start
 
@@ -205,6 +206,18 @@ def test_shows_what_is_spent_and_left(command: Command, store: Store) -> None:
     assert len(command.json("budgets", "show", "everyone", "--json")) == 2
     assert command.run("budgets", "show", "key") == 0
     assert "there are no such budgets" in command.err
+
+
+def test_what_has_no_price_is_told_of(command: Command, store: Store) -> None:
+    made(command, "everyone", "--usd", "5")
+    begun = start("i-1", clock.now())
+    store.write(begun, end("i-1", clock.now(), unpriced=3))
+    for _ in range(2):
+        assert command.run("budgets", "show") == 0
+        assert command.err == "3 responses have no known price and count for no dollars\n"
+        roll_up(store.connection)
+    made(command, "user", "ada", "--tokens", "5")
+    command.lines("budgets", "show", "user")
 
 
 def test_sessions_are_shown_with_their_users(command: Command, store: Store) -> None:
