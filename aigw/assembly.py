@@ -80,7 +80,13 @@ async def gateway(
             Relay(recorder, upstream, body_limit, breakers, dumper, budgets),
             PassThrough(upstream, body_limit, dumper),
             Pages(
-                facts, writer, metrics, reloader, keys, lambda: breakers.unclosed(time.monotonic())
+                facts,
+                writer,
+                metrics,
+                reloader,
+                keys,
+                lambda: breakers.unclosed(time.monotonic()),
+                budgets.status,
             ),
             metrics,
         )

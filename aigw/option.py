@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_NONE_WHEN_EMPTY = ("path", "string", "url")
+_NONE_WHEN_EMPTY = ("path", "string", "url", "command")
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,15 @@ def test_the_other_names_are_coders_too(flag: str, variable: str, key: str) -> N
     assert BY_FLAG[flag] is BY_VARIABLE[variable] is BY_KEY[key]
 
 
+def test_the_names_of_budgets_are_coders_where_it_has_them() -> None:
+    for name in ("policy", "period"):
+        option = BY_FLAG[f"--ai-budget-{name}"]
+        assert BY_VARIABLE[f"CODER_AI_BUDGET_{name.upper()}"] is option
+        assert BY_KEY[f"ai_gateway.budget_{name}"] is option
+
+
 def test_what_has_no_effect_yet_is_not_declared() -> None:
-    for word in ("proxy-", "budget", "mcp", "trace"):
+    for word in ("proxy-", "mcp", "trace"):
         assert not [flag for flag in BY_FLAG if word in flag]
 
 

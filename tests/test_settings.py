@@ -29,6 +29,15 @@ SAMPLES = {
     "output": ("/one.log", "/two.log", "/three.log"),
     "regex": ("one", "two", "three"),
     "header": ("X-One", "X-Two", "X-Three"),
+    "percents": ("11", "12,22", "none"),
+    "command": ("one", "two 'b c'", "three"),
+}
+CHOSEN = {
+    "store_synchronous": ("full", "normal", "full"),
+    "budget_policy": ("highest", "highest", "highest"),
+    "budget_period": ("day", "week", "month"),
+    "budget_refusal": ("forbidden", "billing-error", "forbidden"),
+    "budget_webhook": ("https://one", "https://two/b?c=d", "http://127.0.0.1:3"),
 }
 # What an option is given together with, where it cannot stand alone.
 WITH = {
@@ -88,7 +97,7 @@ def test_defaults() -> None:
 
 def samples(name: str) -> tuple[str, str, str]:
     option = BY_NAME[name]
-    return ("full", "normal", "full") if option.choices else SAMPLES[option.kind]
+    return CHOSEN.get(name) or SAMPLES[option.kind]
 
 
 def toml(key: str, value: str) -> str:
@@ -140,6 +149,44 @@ def test_every_other_name_works_as_well(name: str, tmp_path: Path) -> None:
     for key in option.keys:
         path = config(tmp_path, toml(key, text))
         assert resolve(others, {}, config_path=path).origins[name].detail == f"{path}:{key}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example/canary",
+        "ftp://127.0.0.1/canary",
+        "https://",
+        "canary",
+        "http://127.0.0.1.evil.example/canary",
+        "http://localhost@evil.example/canary",
+        "http://[canary",
+    ],
+)
+def test_a_webhook_is_encrypted_or_on_this_machine(url: str) -> None:
+    (problem,) = problems({}, {"AIGW_BUDGET_WEBHOOK": url})
+    assert problem == (
+        "AIGW_BUDGET_WEBHOOK: a webhook is an https:// URL, or an http:// one of this machine "
+        "(127.0.0.1, localhost)"
+    )
+
+
+@pytest.mark.parametrize("text", ["0", "1000", "85,x", "85.5", "-1", "1,2,3,4,5,6,7,8,9,10,11"])
+def test_thresholds_are_percentages(text: str) -> None:
+    (problem,) = problems({}, {"AIGW_BUDGET_THRESHOLDS": text})
+    assert problem.startswith("AIGW_BUDGET_THRESHOLDS: ")
+    assert "percentages" in problem
+
+
+def test_thresholds_come_in_order_and_once() -> None:
+    settings = resolve({}, {"AIGW_BUDGET_THRESHOLDS": " 100, 50 ,100"})
+    assert settings.budget_thresholds == (50, 100)
+    assert resolve({"budget_thresholds": "none"}, {}).budget_thresholds == ()
+
+
+def test_a_command_needs_its_quotes() -> None:
+    (problem,) = problems({}, {"AIGW_BUDGET_COMMAND": "notify 'it"})
+    assert "cannot be split into words" in problem
 
 
 def test_tls_needs_certificate_and_key(tmp_path: Path) -> None:

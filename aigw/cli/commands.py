@@ -29,6 +29,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("status", "aigw.cli.status:status", GATEWAY, "Tell whether the gateway runs, and how."),
     Command("keys", "aigw.cli.keys:app", GATEWAY, "Say who may use the gateway: gateway keys."),
     Command(
+        "budgets", "aigw.cli.budgets:app", GATEWAY, "Say how much may be spent: tokens, dollars."
+    ),
+    Command("groups", "aigw.cli.groups:app", GATEWAY, "Say who is in which group: for budgets."),
+    Command(
         "reload",
         "aigw.cli.reload:reload",
         GATEWAY,

@@ -96,6 +96,30 @@ def complete_status(incomplete: str) -> list[str]:
     return _starting({status.value for status in Status}, incomplete)
 
 
+def complete_scope(incomplete: str) -> list[str]:
+    """What a budget may be for."""
+    from aigw.pricing.budget import Scope
+
+    return [scope.value for scope in Scope if scope.value.startswith(incomplete.lower())]
+
+
+def complete_period(incomplete: str) -> list[str]:
+    """How long a budget may last."""
+    from aigw.pricing.budget import Period
+
+    return [period.value for period in Period if period.value.startswith(incomplete.lower())]
+
+
+def complete_group(incomplete: str) -> list[str]:
+    """Groups that have members."""
+    return _starting(set(_column("SELECT group_name FROM group_members", ())), incomplete)
+
+
+def complete_user(incomplete: str) -> list[str]:
+    """Users of gateway keys."""
+    return _starting(set(_column("SELECT user FROM gateway_keys", ())), incomplete)
+
+
 BY_PARAMETER = {
     "--provider": complete_provider,
     "--provider-name": complete_provider,
@@ -109,6 +133,10 @@ BY_PARAMETER = {
     "--record-type": complete_record_type,
     "--status": complete_status,
     "session_id": complete_session_id,
+    "--per": complete_period,
+    "scope": complete_scope,
+    "group": complete_group,
+    "users": complete_user,
     "key": complete_key,
     "id": complete_interception_id,
     "interception_id": complete_interception_id,

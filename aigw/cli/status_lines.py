@@ -22,6 +22,7 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
         ("problem", facts.get("problem")),
         ("in flight", facts.get("in_flight")),
         ("limits", _limits(facts.get("limits"))),
+        ("budgets", _budgets(facts.get("budgets"))),
         *(("provider", _provider(each)) for each in _tables(facts.get("providers"))),
         *(("breaker", _breaker(each)) for each in _tables(facts.get("breakers"))),
         ("database", f"{facts['database']} ({size_text(facts['database_bytes'])})"),
@@ -69,6 +70,13 @@ def _limits(limits: Any) -> str | None:
         ("rate_limit", "at most {} requests a second for each key or address"),
     )
     return ", ".join(text.format(limits[name]) for name, text in texts if limits.get(name)) or None
+
+
+def _budgets(budgets: Any) -> str | None:
+    if not isinstance(budgets, dict) or not budgets.get("count"):
+        return None
+    waiting = budgets.get("waiting")
+    return f"{budgets['count']}" + (f", {waiting} requests wait for room" if waiting else "")
 
 
 def _provider(provider: dict[str, Any]) -> str:

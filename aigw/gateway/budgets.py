@@ -33,6 +33,15 @@ class Budgets:
         self._metrics = metrics
         self._settings = settings or BudgetSettings()
 
+    @property
+    def is_active(self) -> bool:
+        """Whether there is any budget."""
+        return bool(self._gate.ledger.rules)
+
+    def status(self) -> dict[str, int]:
+        """What the status page shows: how many there are, and how many requests wait for others."""
+        return {"count": len(self._gate.ledger.rules.budgets), "waiting": self._gate.waiting}
+
     def configure(self, settings: BudgetSettings) -> None:
         """Refuse in another form from now on."""
         self._settings = settings

@@ -82,6 +82,11 @@ class Control(Protocol):
         """Read the configuration again."""
 
 
+def no_budgets() -> Mapping[str, int]:
+    """Of a gateway that has none."""
+    return {"count": 0, "waiting": 0}
+
+
 def no_breakers() -> Sequence[Mapping[str, Any]]:
     """Of a gateway that has none."""
     return ()
@@ -97,6 +102,7 @@ class Pages:
         control: the configuration in use.
         keys: the gateway keys.
         breakers: the circuit breakers that are not closed, as the status page shows them.
+        budgets: how many budgets there are, and how many requests wait for others.
     """
 
     def __init__(
@@ -107,6 +113,7 @@ class Pages:
         control: Control,
         keys: KeyRing,
         breakers: Callable[[], Sequence[Mapping[str, Any]]] = no_breakers,
+        budgets: Callable[[], Mapping[str, int]] = no_budgets,
     ) -> None:
         self._facts = facts
         self._writer = writer
@@ -114,6 +121,7 @@ class Pages:
         self._control = control
         self._keys = keys
         self._breakers = breakers
+        self._budgets = budgets
 
     async def respond(
         self, request: web.BaseRequest, path: str, viewer: Viewer | AuthError
@@ -219,6 +227,7 @@ class Pages:
                 "max_concurrency": configuration.max_concurrency,
                 "rate_limit": configuration.rate_limit,
             },
+            "budgets": dict(self._budgets()),
             "breakers": list(self._breakers()),
             "providers": [
                 _provider_facts(each, configuration.providers.get(name))

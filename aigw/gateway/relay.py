@@ -96,7 +96,7 @@ class Relay:
         Raises:
             RefusedError: a budget is spent.
         """
-        if self._budgets is None:
+        if self._budgets is None or not self._budgets.is_active:
             return FREE
         client = _client(admitted, facts)
         caller = admitted.caller

@@ -151,10 +151,12 @@ def session_holder(user: str, session: str) -> str:
 def text_of_amount(unit: Unit, amount: int) -> str:
     """An amount for a person, dollars as in Coder's gateway: `US$5.00`, `2,000,000 tokens`.
 
-    Below a cent as many digits are shown as there are: a spent US$0.0042 is not nothing.
+    Cents are never rounded up: what is spent in part does not look spent. Below a dollar as many
+    digits are shown as there are: US$0.0042 is not nothing.
     """
     if unit is Unit.TOKENS:
         return f"{amount:,} tokens"
-    if amount % 10_000 == 0 or abs(amount) >= MICROS:
-        return f"US${amount / MICROS:,.2f}"
+    cents, rest = divmod(amount, MICROS // 100)
+    if not rest or amount >= MICROS:
+        return f"US${cents // 100:,}.{cents % 100:02d}"
     return f"US${amount / MICROS:.6f}".rstrip("0")

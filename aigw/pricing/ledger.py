@@ -70,6 +70,10 @@ class Series:
             found = self._meters[holder] = Meter()
         return found
 
+    def holders(self) -> Iterable[tuple[str, Meter]]:
+        """All that have a meter."""
+        return self._meters.items()
+
     def seen(self, holder: str) -> Meter:
         """A holder's, for a look: not kept where nothing was spent."""
         return self._meters.get(holder) or Meter()
@@ -117,7 +121,7 @@ class Ledger:
 
     def missing(self, rules: BudgetRules) -> set[Need]:
         """What has to be counted for these rules and is not yet."""
-        return {_need(budget) for budget in rules.budgets} - self._series.keys()
+        return {need_of(budget) for budget in rules.budgets} - self._series.keys()
 
     def count(self, series: Iterable[Series]) -> None:
         """Count these too from now on, requests that run now included."""
@@ -130,7 +134,7 @@ class Ledger:
         """Go by other rules. All that they need is counted already; the rest is forgotten."""
         assert not self.missing(rules), "count first"
         self.rules = rules
-        needed = {_need(budget) for budget in rules.budgets}
+        needed = {need_of(budget) for budget in rules.budgets}
         self._series = {need: each for need, each in self._series.items() if need in needed}
 
     def spend(self, who: Who, started_at: int, micros: int, tokens: int) -> None:
@@ -149,7 +153,7 @@ class Ledger:
 
     def _applying(self, who: Who, now: int) -> Iterator[Pot]:
         for budget in self.rules.applying(who):
-            series = self._series[_need(budget)]
+            series = self._series[need_of(budget)]
             span = series.advance(now)
             index = _INDEX[budget.unit]
             holder = "" if budget.is_shared else who.holder(budget.kind) or ""
@@ -188,7 +192,8 @@ class Ledger:
         return True
 
 
-def _need(budget: Budget) -> Need:
+def need_of(budget: Budget) -> Need:
+    """What has to be counted for a budget."""
     return Need(budget.kind, budget.period, budget.time_zone)
 
 

@@ -38,11 +38,13 @@ FROM interceptions AS i JOIN token_usages AS t ON t.interception_seq = i.seq
 WHERE i.end_seq IS NULL AND i.started_at >= ?1 GROUP BY 1, 2, 3
 """  # noqa: S608
 
+# The plus keeps SQLite from reading all interceptions in the order of their sessions.
 _SESSIONS = f"""
 SELECT s.initiator_id, s.id, sum(x.micros), sum(x.tokens) FROM (
-  SELECT i.session_seq, sum(CASE WHEN i.plan IS NULL THEN ifnull(i.cost_micros, 0) ELSE 0 END)
+  SELECT +i.session_seq AS session_seq, sum(CASE WHEN i.plan IS NULL THEN ifnull(i.cost_micros, 0) ELSE 0 END)
     AS micros, sum({_TOKENS.format("i")}) AS tokens
-  FROM interceptions AS i WHERE i.started_at >= ?1 AND i.end_seq IS NOT NULL GROUP BY 1
+  FROM interceptions AS i WHERE i.started_at >= ?1 AND i.end_seq IS NOT NULL
+  GROUP BY +i.session_seq
   UNION ALL
   SELECT i.session_seq, sum(CASE WHEN i.plan IS NULL THEN ifnull(t.cost_micros, 0) ELSE 0 END),
     sum({_TOKENS.format("t")})
@@ -50,6 +52,11 @@ SELECT s.initiator_id, s.id, sum(x.micros), sum(x.tokens) FROM (
   WHERE i.end_seq IS NULL AND i.started_at >= ?1 GROUP BY 1
 ) AS x JOIN sessions AS s ON s.seq = x.session_seq GROUP BY s.seq
 """  # noqa: S608
+
+_UNPRICED = """
+SELECT (SELECT ifnull(sum(unpriced), 0) FROM usage_quarters WHERE quarter >= ?1 / ?3)
+  + (SELECT ifnull(sum(unpriced), 0) FROM interceptions WHERE end_seq > ?2 AND started_at >= ?1)
+"""
 
 _NEW_RECORDS = "SELECT id FROM token_usages WHERE seq > ?"
 
@@ -78,6 +85,14 @@ def mark(connection: sqlite3.Connection) -> Mark:
 def records_since(connection: sqlite3.Connection, before: Mark) -> set[str]:
     """The ids of the token records committed since."""
     return {row[0] for row in connection.execute(_NEW_RECORDS, before)}
+
+
+def unpriced_since(connection: sqlite3.Connection, start: int) -> int:
+    """Responses of interceptions begun at `start` (microseconds) or later that have no price."""
+    found: int = connection.execute(_UNPRICED, (start, rolled_seq(connection), QUARTER)).fetchone()[
+        0
+    ]
+    return found
 
 
 def fill(connection: sqlite3.Connection, series: Iterable[Series]) -> None:

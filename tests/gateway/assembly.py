@@ -15,6 +15,7 @@ from aiohttp import web
 from aigw import clock
 from aigw.errors import StoreError
 from aigw.gateway.breaker import Breakers
+from aigw.gateway.budgets import Budgets
 from aigw.gateway.circuit import BreakerSettings
 from aigw.gateway.configuration import Configuration, ReloadOutcome
 from aigw.gateway.dump import Dumper
@@ -25,16 +26,19 @@ from aigw.gateway.relay import Relay
 from aigw.gateway.server import Server
 from aigw.gateway.tls import ListenerTls
 from aigw.gateway.upstream import Upstream
+from aigw.pricing.budget_gate import BudgetGate
+from aigw.pricing.budget_watch import BudgetWatch
 from aigw.provider_settings import ProviderSettings
 from aigw.providers.call import ApiKey
 from aigw.providers.key_pool import KeyPool
 from aigw.providers.provider import Provider, ProviderType
 from aigw.providers.types import ANTHROPIC, OPENAI
-from aigw.recorder import Recorder
+from aigw.recorder import Pricing, Recorder
 from aigw.records import InterceptionEnd, InterceptionStart, Record
 from aigw.secrets import Secret
 from aigw.store.key_ring import KeyRing
 from aigw.store.writer import Writer
+from aigw.tasks import spawn
 from aigw.telemetry.metrics import Metrics
 from tests.gateway.client import LONG
 from tests.simulator import Simulator
@@ -190,19 +194,25 @@ async def gateway(
     providers: Mapping[str, Provider] | None = None,
     breaker: BreakerSettings | None = None,
     dumper: Dumper | None = None,
+    gate: BudgetGate | None = None,
+    pricing: Pricing | None = None,
     **configured: Any,
 ) -> AsyncIterator[Gateway]:
     """Run a gateway in front of the simulator, on this loop.
 
-    `configured` are fields of the `Configuration`; a test that wants other `providers`, a `breaker`
-    or dumps says so.
+    `configured` are fields of the `Configuration`; a test that wants other `providers`, a `breaker`,
+    dumps, or budgets that a `gate` and a `pricing` hold requests to, says so.
     """
     database = folder / "aigw.db"
     writer = Writer(database)
     writer.open(clock.now())
     sink = HoldingSink(writer)
     metrics = Metrics()
-    recorder = Recorder(sink, observers=[metrics], fail_open=fail_open)
+    gate = gate or BudgetGate()
+    watch = BudgetWatch(database, gate, writer)
+    watch.open()
+    watching = spawn("budgets", watch.run())
+    recorder = Recorder(sink, pricing=pricing, observers=[metrics, gate], fail_open=fail_open)
     root = base_url or simulator.url
     providers = providers or {
         "openai": Provider(OPENAI, "openai", f"{root}/v1", _pool(OPENAI, key)),
@@ -216,13 +226,19 @@ async def gateway(
     pages = Pages(facts, writer, metrics, control, keys, breakers)
     upstream = Upstream(5.0, idle_timeout)
     limits = Limits(configuration.max_concurrency, configuration.rate_limit)
-    relay = Relay(recorder, upstream, body_limit, Breakers(breaker, metrics.circuits), dumper)
+    budgets = Budgets(gate, metrics.budgets, configuration.budgets)
+    relay = Relay(
+        recorder, upstream, body_limit, Breakers(breaker, metrics.circuits), dumper, budgets
+    )
     passed = PassThrough(upstream, body_limit, dumper)
     server = Server(configuration, keys, limits, relay, passed, pages, metrics)
     try:
         async with _listening(server) as port:
             yield Gateway(port, simulator, writer, sink, recorder, metrics, pages, keys, database)
     finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+        watch.close()
         keys.close()
         await upstream.close()
         await writer.close()

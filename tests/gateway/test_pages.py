@@ -84,7 +84,8 @@ async def test_status_has_the_documented_fields(running: Gateway) -> None:
     assert list(found) == [
         "version", "pid", "started_at", "uptime_seconds", "listening", "tls", "open_mode",
         "gateway_keys", "gateway_keys_working", "in_flight", "database", "database_bytes", "records_written", "retention",
-        "reload", "limits", "breakers", "providers", "last_error",
+        "reload", "limits", "budgets",
+        "breakers", "providers", "last_error",
     ]  # fmt: skip
     assert found["version"] == __version__
     assert found["pid"] == os.getpid()

@@ -25,6 +25,10 @@ DOCUMENTED = {
     "prompts_total": ("counter", {"provider", "model", "initiator_id", "client"}),
     "tokens_total": ("counter", {"provider", "model", "type", "initiator_id", "client"}),
     "non_injected_tool_selections_total": ("counter", {"provider", "model", "name"}),
+    "cost_control_unpriced_token_usage_records_total": (
+        "counter",
+        {"model", "provider", "provider_type"},
+    ),
 }
 PREFIX = "coder_aibridged_"
 
