@@ -3,10 +3,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,7 @@ from tests.cli.exporting import CALLS, FIRST, HOSTILE, SECOND_ID, write_thread
 from tests.cli.reading import Command
 from tests.store.rows import DAY, NOON, SECOND, Store, end, prompt
 
-if TYPE_CHECKING:
-    from pathlib import Path
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "export.md"
 
 
 def rows(command: Command, statement: str) -> list[dict[str, Any]]:
@@ -306,3 +307,32 @@ def test_the_views_are_listed(
     listed = [json.loads(line) for line in command.lines("sql", "--json")]
     assert [found["view"] for found in listed] == [view.name for view in VIEWS]
     assert all(c.help for view in VIEWS for c in view.columns), "a column says nothing of itself"
+
+
+def test_the_documented_columns_are_those_of_the_views() -> None:
+    sections = re.split(r"^#{2,3} ", DOCUMENTATION.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    documented = {}
+    for section in sections:
+        name, _, text = section.partition("\n")
+        if name.startswith("v_"):
+            documented[name] = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*) \|$", text, re.MULTILINE)
+    expected = {view.name: [(c.name, c.kind.value, c.help) for c in view.columns] for view in VIEWS}
+    assert documented == expected
+
+
+def test_the_columns_are_what_the_store_gives(store: Store, command: Command) -> None:
+    """Each of its type, over records that have everything."""
+    write_thread(store)
+    store.whole(NOON + 9 * SECOND)
+    fits: dict[str, tuple[type, ...]] = {
+        "text": (str,), "json": (str,), "time": (str,), "integer": (int,), "real": (float,),
+        "boolean": (int,),
+    }  # fmt: skip
+    for view in VIEWS:
+        found = rows(command, f"SELECT * FROM {view.name}")
+        assert found
+        for row in found:
+            assert list(row) == [column.name for column in view.columns]
+            for column in view.columns:
+                value = row[column.name]
+                assert value is None or isinstance(value, fits[column.kind.value]), column
