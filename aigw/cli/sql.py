@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,7 +75,9 @@ def sql(
     shown = limit if limit is not None else 0 if json or csv else DEFAULT_ROWS
     functions = {"micros": _micros(clock.now())}
     with guarded_reader(database_path(db, os.environ), functions) as reader:
-        show(reader.run(statement, timeout or None), shown)
+        answer = reader.run(statement, timeout or None)
+        with closing(answer.rows):
+            show(answer, shown)
 
 
 def _micros(now: int) -> Callable[[str], int]:

@@ -32,6 +32,9 @@ class _Kind(IntEnum):
     CLIENT = 3
 
 
+_INPUT = ("input_tokens", "cache_read_input_tokens", "cache_write_input_tokens")
+_LARGEST = (1 << 63) - 1
+
 _ERROR = 2
 """The status of a span that failed; one that did not leaves it out."""
 
@@ -81,8 +84,7 @@ def chat_span(
 ) -> Span:
     """One interception, with the records that belong to it."""
     first_byte = found["time_to_first_byte_ms"]
-    cached = (found["cache_read_input_tokens"] or 0) + (found["cache_write_input_tokens"] or 0)
-    is_counted = found["input_tokens"] is not None
+    counted = [found[name] for name in _INPUT if found[name] is not None]
     attributes = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": _provider(found),
@@ -94,7 +96,7 @@ def chat_span(
         # Seconds, as a floating point number.
         "gen_ai.response.time_to_first_chunk": None if first_byte is None else first_byte / 1000,
         # The conventions count cached input in, our figure leaves it out.
-        "gen_ai.usage.input_tokens": found["input_tokens"] + cached if is_counted else None,
+        "gen_ai.usage.input_tokens": min(sum(counted), _LARGEST) if counted else None,
         "gen_ai.usage.output_tokens": found["output_tokens"],
         "gen_ai.usage.cache_read.input_tokens": found["cache_read_input_tokens"],
         "gen_ai.usage.cache_creation.input_tokens": found["cache_write_input_tokens"],
@@ -226,13 +228,18 @@ def _span(
         "name": name,
         "kind": int(kind),
         # 64-bit numbers are text in the protocol's JSON.
-        "startTimeUnixNano": str(started_at * 1000),
-        "endTimeUnixNano": str(max(started_at, ended_at) * 1000),
+        "startTimeUnixNano": _nanoseconds(started_at),
+        "endTimeUnixNano": _nanoseconds(max(started_at, ended_at)),
         "attributes": attribute_list(attributes.items()),
     }
     if parent is not None:
         span["parentSpanId"] = span_id(*parent)
     return span
+
+
+def _nanoseconds(moment: int) -> str:
+    # The protocol has no time before 1970: only a wrong clock gives one.
+    return str(max(0, moment) * 1000)
 
 
 def attribute_list(pairs: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
