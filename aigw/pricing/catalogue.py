@@ -48,6 +48,11 @@ class NoPrice(NamedTuple):
     reason: str
 
 
+_ANTHROPIC_US_PERCENT = 110
+"""Only models from Opus 4.6 on say where they ran, and they cost more where that had to be the USA:
+https://support.claude.com/en/articles/15422948-enable-us-only-inference-for-your-organization"""
+
+
 class ListPrice:
     """A model that the catalogue knows. Its price may depend on the date or the time of day.
 
@@ -60,6 +65,7 @@ class ListPrice:
         self._model = model
         # Of another vendor's model that a provider serves, only the standard price is that one's.
         self._has_services = any(model is own for own in provider.models)
+        self._is_anthropic = provider.id == "anthropic"
         self._span = _MINUTE if _by_time_of_day(model) else _DAY
 
     def span(self, moment: int) -> int:
@@ -81,7 +87,13 @@ class ListPrice:
             if other != plain:
                 services[name] = other
         window = self._model.context_window
-        return Price(rates=plain.rates, tiers=plain.tiers, services=services, context_window=window)
+        return Price(
+            rates=plain.rates,
+            tiers=plain.tiers,
+            services=services,
+            context_window=window,
+            us_percent=_ANTHROPIC_US_PERCENT if self._is_anthropic else 100,
+        )
 
 
 class Catalogue:

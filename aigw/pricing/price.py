@@ -74,12 +74,14 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         services: of other classes of service, by name, each complete; one that is missing is
             charged as the standard one.
         context_window: most input tokens that the model takes; None where nobody says.
+        us_percent: what tokens cost, in percent, where the model was asked to run in the USA only.
     """
 
     rates: Rates
     tiers: tuple[Tier, ...] = ()
     services: dict[str, Price] = {}
     context_window: int | None = None
+    us_percent: int = 100
 
     def rates_for(self, input_tokens: int, service: str = "") -> Rates:
         """The rates that a whole input of so many tokens comes under, in a class of service."""
@@ -109,12 +111,14 @@ def cost_micros(price: Price, usage: UsageFact) -> int | None:
         total += read * _or(rates.cache_read, input_rate)
     if written:
         total += _writing(rates, input_rate, written, usage)
+    percent = price.us_percent if usage.inference_geo == "us" else 100
+    total *= percent
     if usage.extra:
         further = _further(rates, input_rate, usage)
         if further is None:
             return None
-        total += further
-    return (total + _MILLION // 2) // _MILLION
+        total += further * 100
+    return (total + 50 * _MILLION) // (100 * _MILLION)
 
 
 def _or(rate: int | None, fallback: int) -> int:

@@ -123,7 +123,8 @@ class Pricer:
         """The cost of one response. Never raises, and never waits."""
         try:
             self._refresh()
-            quote = self._quote(start.provider_name, start.model, start.started_at)
+            model = usage.model or start.model
+            quote = self._quote(start.provider_name, model, start.started_at)
             if quote.price is None:
                 return UNPRICED
             micros = cost_micros(quote.price, usage)

@@ -59,9 +59,9 @@ def values(words: list[str], incomplete: str) -> list[str]:
 
 
 def test_commands_and_their_flags() -> None:
-    assert values([], "s") == ["serve", "status", "sessions", "session", "show"]
-    assert values([], "s") == ["serve", "status", "statusline", "show"]
-    assert values([], "s") == ["serve", "status", "show", "sql"]
+    assert values([], "s") == [
+        "serve", "status", "sessions", "session", "statusline", "show", "sql",
+    ]  # fmt: skip
     assert values([], "--v") == ["--version"]
     assert values(["config"], "") == ["show", "check", "path", "init"]
     assert values(["config", "init"], "--f") == ["--force"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aigw.pricing.budget import Budget, Period, Scope, Unit
-from aigw.recorder import UNPRICED, Cost
+from aigw.pricing.cost import UNPRICED, Cost
 from aigw.records import InterceptionStart
 from aigw.wire.facts import UsageFact
 

@@ -21,6 +21,9 @@ LONG_CONTEXT = "https://platform.claude.com/docs/en/about-claude/pricing#long-co
 BATCHES = "https://platform.claude.com/docs/en/about-claude/pricing#batch-processing"
 WEB_SEARCH = "https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool"
 FAST = "https://platform.claude.com/docs/en/about-claude/pricing#fast-mode-pricing"
+US_ONLY = (
+    "https://support.claude.com/en/articles/15422948-enable-us-only-inference-for-your-organization"
+)
 OPENAI = "https://developers.openai.com/api/docs/pricing"
 GPT_5_CODEX = "https://developers.openai.com/api/docs/models/gpt-5-codex"
 GPT_5_4 = "https://developers.openai.com/api/docs/models/gpt-5.4"
@@ -58,6 +61,11 @@ ALL_KINDS = UsageFact(
 EXAMPLES = [
     # Opus 4.8: $5 in, $25 out. 50,000 in: $0.25; 15,000 out: $0.375.
     Example(ANTHROPIC, "anthropic", "claude-opus-4-8", UsageFact(50_000, 15_000), 625_000),
+    # The same where it has to run in the USA: a tenth more.
+    Example(
+        US_ONLY, "anthropic", "claude-opus-4-8",
+        UsageFact(50_000, 15_000, inference_geo="us"), 687_500,
+    ),
     # The same with 40,000 of the input read from the cache at $0.50: $0.05 + $0.02 + $0.375.
     Example(ANTHROPIC, "anthropic", "claude-opus-4-8", UsageFact(10_000, 15_000, 40_000), 445_000),
     # Sonnet 4.5: $3, five minutes $3.75, an hour $6, reads $0.30, $15 out.
