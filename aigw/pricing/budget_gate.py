@@ -8,6 +8,7 @@ than they reserved. So however many run at a time, a pot is overrun by one reque
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -16,6 +17,8 @@ from aigw import clock
 from aigw.pricing.budget import Unit, Who, who_of
 from aigw.pricing.ledger import Estimate, Ledger, Pot, Reservation
 from aigw.records import InterceptionEnd, InterceptionStart, Record, TokenUsage
+
+_log = logging.getLogger("aigw.budgets")
 
 PATIENCE_SECONDS = 60.0
 """How long a request waits for those that run: most answers are whole by then, and no client has
@@ -239,8 +242,12 @@ class BudgetGate:
         """An interception is over."""
 
     def _told(self, who: Who) -> None:
-        if self.on_spent is not None:
+        if self.on_spent is None:
+            return
+        try:
             self.on_spent(who)
+        except Exception:  # noqa: BLE001 (a notice must cost no request and no record)
+            _log.exception("looking for thresholds failed")
 
 
 def tokens_of(usage: TokenUsage) -> int:

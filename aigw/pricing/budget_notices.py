@@ -109,6 +109,8 @@ class BudgetNotices:
             notice = await self._passed.get()
             try:
                 await self._tell(notice)
+            except Exception:  # noqa: BLE001 (the next notice may do better)
+                _log.exception("a budget notice could not be given")
             finally:
                 self._passed.task_done()
 

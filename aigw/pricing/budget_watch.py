@@ -88,7 +88,10 @@ class BudgetWatch:
         """Look for changes until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # noqa: BLE001 (the next look may do better, and must come)
+                _log.exception("looking for changes of budgets failed")
 
     async def look(self) -> None:
         """Look for a change, and go by it. What cannot be read leaves everything as it was."""

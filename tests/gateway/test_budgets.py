@@ -15,6 +15,8 @@ from aigw.pricing.budget import Budget, Period, Scope, Unit, Who
 from aigw.pricing.budget_gate import BudgetGate
 from aigw.pricing.budget_settings import BudgetSettings
 from aigw.pricing.budget_table import set_budget, unset_budgets
+from aigw.providers.provider import Provider
+from aigw.providers.types import ANTHROPIC, COPILOT
 from aigw.store.database import open_for_writing
 from tests.gateway.assembly import Gateway, gateway
 from tests.gateway.client import LONG, Client, Headers
@@ -308,3 +310,35 @@ async def test_shared_pots_and_sessions_count_by_themselves(
         ]
         assert statuses == [200, 403, 200, 403]
         assert (await ask(running, MESSAGES)).status == 200
+
+
+async def test_a_plan_spends_tokens_and_no_dollars_but_nothing_is_nothing(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    providers = {
+        "anthropic": Provider(ANTHROPIC, "anthropic", simulator.url),
+        "copilot": Provider(COPILOT, "copilot", f"{simulator.url}/v1"),
+    }
+    login: Headers = [("Authorization", "Bearer sk-ant-oat01-0123456789")]
+    paid: Headers = [("X-Api-Key", "sk-ant-api03-0123456789")]
+    copilot = "/copilot/chat/completions"
+    limit = budget(amount=1)
+    async with budgeted(tmp_path, simulator, limit, providers=providers) as (running, gate):
+
+        async def statuses() -> list[int]:
+            asked = ((MESSAGES, login), (copilot, login), (MESSAGES, paid))
+            return [(await ask(running, where, headers=who)).status for where, who in asked]
+
+        # Dollars are spent by who pays for tokens; what a plan covers goes on.
+        assert await statuses() == [200, 200, 200]
+        assert await statuses() == [200, 200, 403]
+        set_budget(running.database, budget(amount=0))
+        await until(lambda: gate.ledger.rules.budgets[0].amount == 0)
+        assert await statuses() == [403, 403, 403]
+        error = json.loads((await ask(running, copilot, headers=login)).body)["error"]
+        assert error["code"] == "budget_exceeded"
+        set_budget(running.database, budget(amount=10**12))
+        set_budget(running.database, budget(amount=1, unit=Unit.TOKENS))
+        await until(lambda: len(gate.ledger.rules.budgets) == 2)
+        # Tokens count whoever pays, also those from before.
+        assert await statuses() == [403, 403, 403]
