@@ -26,6 +26,7 @@ def test_every_option_is_an_attribute_of_the_settings() -> None:
         "origins",
         "warnings",
         "providers",
+        "prices",
     }
     assert attributes == set(BY_NAME)
 

@@ -21,6 +21,7 @@ from aigw.store.reader import open_reader
 from aigw.store.rollup import roll_up
 from tests.cli.exporting import write_thread
 from tests.cli.reading import Command
+from tests.e2e.polling import until
 from tests.store.rows import NOON, Store, children, end, new_store, start
 
 
@@ -102,12 +103,16 @@ def test_a_copy_made_while_writes_go_on_is_of_one_moment(store: Store, tmp_path:
     target.touch()
     load = Load(store.path)
     load.start()
-    during: list[int] = []
+
+    def step(_: float) -> None:
+        """The writer goes on between two steps: wait for its next interception."""
+        seen = load.written
+        until(lambda: load.written > seen or load.error is not None, what="a write")
+
     try:
         assert load.started.wait(30)
         before = load.written
-        # Each step tells how far the writer has come: it goes on between them.
-        copied = copy_database(store.path, target, lambda _: during.append(load.written))
+        copied = copy_database(store.path, target, step)
         check_copy(target)
         after = load.written
     finally:

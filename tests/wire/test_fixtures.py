@@ -109,6 +109,7 @@ def test_captured_exchange(expected: Expected) -> None:
             u.get("cache_write_input_tokens", 0),
         )
         for u in by_type.get("UsageFact", [])
+        if not u.get("is_estimate")
     ] == ([tokens] if tokens else [])
     thinks = name.startswith("anthropic/s") and "error" not in name
     assert ("ThoughtFact" in by_type) is thinks
