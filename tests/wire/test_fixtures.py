@@ -101,6 +101,11 @@ def test_captured_exchange(expected: Expected) -> None:
     calls = by_type.get("ToolCallFact", [])
     assert [{"tool": c["tool"], "input": c["input"]} for c in calls] == ([call] if call else [])
     assert all(c["tool_call_id"] for c in calls)
+    counted = by_type.get("UsageFact", [])
+    if not tokens:
+        # A stream that broke off may have a floor; what the provider counted is nothing.
+        assert all(u["is_estimate"] for u in counted)
+        counted = []
     assert [
         usage(
             u["input_tokens"],
@@ -108,8 +113,7 @@ def test_captured_exchange(expected: Expected) -> None:
             u.get("cache_read_input_tokens", 0),
             u.get("cache_write_input_tokens", 0),
         )
-        for u in by_type.get("UsageFact", [])
-        if not u.get("is_estimate")
+        for u in counted
     ] == ([tokens] if tokens else [])
     thinks = name.startswith("anthropic/s") and "error" not in name
     assert ("ThoughtFact" in by_type) is thinks
