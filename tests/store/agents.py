@@ -262,5 +262,5 @@ def stored(connection: sqlite3.Connection) -> Expected:
 def quarters(connection: sqlite3.Connection) -> dict[tuple[Any, ...], tuple[int, ...]]:
     """The sums in the store."""
     columns = ", ".join(("quarter", *KINDS, "requests", "errors", "aborted", *FIGURES))
-    rows = connection.execute(f"SELECT {columns} FROM usage_quarters")  # noqa: S608
+    rows = connection.execute(f"SELECT {columns} FROM usage_quarters")
     return {row[:7]: row[7:] for row in rows}

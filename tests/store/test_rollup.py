@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,13 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aigw.store.database import open_for_writing
-from aigw.store.reader import open_reader, snapshot
 from aigw.store.retention import prune_batch
 from aigw.store.rollup import FIGURES, KINDS, roll_up, rolled_seq
 from aigw.store.transaction import Transaction
-from tests.store.agents import MINUTE, QUARTER, agents, arrivals, quarters
-from tests.store.rows import NOON, end, start
-from tests.store.writing import begun, ended
+from tests.store.agents import QUARTER, agents, arrivals
+from tests.store.rows import NOON
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,7 +43,7 @@ def true_sums(connection: sqlite3.Connection, until: int) -> dict[tuple[Any, ...
     totals = ", ".join(t if t == "count(*)" else f"sum({t})" for t in _TOTALS)
     keys = ",".join("1234567")
     rows = connection.execute(
-        f"SELECT started_at / {QUARTER}, {kinds}, {totals} FROM interceptions"  # noqa: S608
+        f"SELECT started_at / {QUARTER}, {kinds}, {totals} FROM interceptions"
         f" WHERE end_seq <= ? GROUP BY {keys}",
         (until,),
     )
@@ -59,7 +53,7 @@ def true_sums(connection: sqlite3.Connection, until: int) -> dict[tuple[Any, ...
 def kept_sums(connection: sqlite3.Connection) -> dict[tuple[Any, ...], tuple[int, ...]]:
     """What the store has worked out."""
     columns = ", ".join(("quarter", *KINDS, *FIGURES))
-    rows = connection.execute(f"SELECT {columns} FROM usage_quarters")  # noqa: S608
+    rows = connection.execute(f"SELECT {columns} FROM usage_quarters")
     return {row[:7]: row[7:] for row in rows}
 
 
