@@ -92,8 +92,7 @@ def _writing(bench: Bench, store: Path) -> Iterator[dict[str, float]]:
     figures: dict[str, float] = {}
     with pinned(bench.core):
         process = subprocess.Popen(
-            [sys.executable, str(LOAD), str(store), "--rate", str(RATE)]
-            + ["--seconds", str(LOAD_LIMIT)],
+            [sys.executable, LOAD, store, "--rate", str(RATE), "--seconds", str(LOAD_LIMIT)],
             env=load_environment(ROOT),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

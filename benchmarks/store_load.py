@@ -31,6 +31,7 @@ from aigw.records import (
 )
 from aigw.store.search import index_batch
 from aigw.store.writer import Writer
+from aigw.tasks import spawn
 
 try:
     from aigw.store.rollup import roll_up
@@ -177,7 +178,7 @@ async def at_rate(writer: Writer, rate: float, limit: float) -> dict[str, float]
     begun = 0
     while not over.is_set():
         for _ in range(int((loop.time() - began) * rate) - begun):
-            task = asyncio.ensure_future(_interception(writer, next(agents), ANSWER_SECONDS))
+            task = spawn(f"load-{begun}", _interception(writer, next(agents), ANSWER_SECONDS))
             running.add(task)
             task.add_done_callback(done)
             begun += 1

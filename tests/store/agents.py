@@ -109,8 +109,8 @@ def _agent(draw: st.DrawFn, number: int) -> list[Step]:
             "correlating_tool_call_id": answered,
             "parent_session_id": draw(st.sampled_from((None, None, None, "s1", "s2", "s3"))),
         }
-        for _ in range(draw(st.sampled_from((1, 1, 1, 2)))):  # 2: a retry of the same request
-            steps.append(draw(_step(at, calls, **given)))
+        times = draw(st.sampled_from((1, 1, 1, 2)))  # 2: a retry of the same request
+        steps += [draw(_step(at, calls, **given)) for _ in range(times)]
         open_calls = [*open_calls, *calls]
     return steps
 
