@@ -147,3 +147,18 @@ def test_a_session_named_like_the_first_interception_of_a_thread(store: Store) -
     store.write(step("x", 0, client_session_id="a"))
     store.write(step("a", 1), step("b", 2, client_session_id="a"))
     assert sessions(store) == [("a", None, 0, 2)]
+
+
+@pytest.mark.parametrize(
+    "others", [{"initiator_id": "bob"}, {"client": "Codex"}, {"client_session_id": "s"}]
+)
+@pytest.mark.parametrize("call_comes_first", [True, False])
+def test_another_ones_call_with_the_same_id(
+    store: Store, others: dict[str, str], call_comes_first: bool
+) -> None:
+    made: list[Record] = [step("a", 0, **others), called("a", "call_0")]
+    asked: list[Record] = [step("b", 1, "call_0")]
+    for batch in [made, asked] if call_comes_first else [asked, made]:
+        store.write(*batch)
+    assert len(sessions(store)) == 2
+    assert stored(store.connection).parents == {"a": None, "b": None}
