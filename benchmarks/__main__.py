@@ -10,7 +10,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks import bedrock, commands, control, latency, memory, slow_streams, throughput
+from benchmarks import (
+    bedrock,
+    commands,
+    control,
+    latency,
+    memory,
+    sessions,
+    slow_streams,
+    throughput,
+    writing,
+)
 from benchmarks.bench import Bench
 from benchmarks.machine import OtherWork, cores, pin, raise_file_limit, run
 from benchmarks.report import Row, show_json, show_table
@@ -26,7 +36,9 @@ PARTS: dict[str, Part] = {
     "latency": latency.measure,
     slow_streams.PART: slow_streams.measure,
     "memory": memory.measure,
+    writing.PART: writing.measure,
     commands.PART: commands.measure,
+    sessions.PART: sessions.measure,
 }
 
 PART_LIMIT = 1500.0
@@ -40,10 +52,10 @@ def _arguments() -> argparse.Namespace:
                         help=f"measure only this; repeatable: {', '.join(PARTS)}")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument(
-        "--store", type=Path, help="the big database of `commands`, built if absent"
+        "--store", type=Path, help="the big database of `commands` and `sessions`, built if absent"
     )
     parser.add_argument("--against", type=Path, metavar="DIR",
-                        help="another checkout of aigw to compare with in the throughput parts")  # fmt: skip
+                        help="another checkout of aigw to compare with in the throughput parts and `writing`")  # fmt: skip
     return parser.parse_args()
 
 
@@ -57,7 +69,7 @@ async def _measure(arguments: argparse.Namespace, core: int | None) -> list[Row]
         noise = OtherWork(core)
         measured = await _part(name, bench)
         # The commands run on the load's core.
-        other = None if core is None or name == commands.PART else noise.share()
+        other = None if core is None or name in {commands.PART, sessions.PART} else noise.share()
         rows += [replace(row, other_work=other) for row in measured]
     await upstream.stop()
     return rows

@@ -69,7 +69,7 @@ SIDE_BY_SIDE = 40
 """Agents that run at a time."""
 
 
-class _Agent:
+class Agent:
     """One session, step by step."""
 
     def __init__(self, number: int) -> None:
@@ -161,7 +161,7 @@ def _ending(key: str, now: int, ids: IdSource) -> list[Record]:
 def _interceptions(count: int, end: int, ids: IdSource) -> Iterator[list[Record]]:
     """`count` interceptions, evenly over the days before `end` (microseconds)."""
     step = DAYS * 86_400_000_000 // count
-    agents = [_Agent(number) for number in range(SIDE_BY_SIDE)]
+    agents = [Agent(number) for number in range(SIDE_BY_SIDE)]
     # Begun at different steps, so that not all sessions end together.
     for agent in agents:
         agent.left = _random.randrange(1, PROMPTS + 1) * STEPS
@@ -170,7 +170,7 @@ def _interceptions(count: int, end: int, ids: IdSource) -> Iterator[list[Record]
         place = _random.randrange(SIDE_BY_SIDE)
         yield agents[place].step(end - (count - number) * step, ids)
         if agents[place].left == 0:
-            agents[place] = _Agent(made)
+            agents[place] = Agent(made)
             made += 1
 
 

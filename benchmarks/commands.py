@@ -35,20 +35,20 @@ _COMMANDS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
 
 async def measure(bench: Bench) -> list[Row]:
     """The median time of each command."""
-    store = await asyncio.to_thread(_store, bench)
+    store = await asyncio.to_thread(big_store, bench)
     count = QUICK_INTERCEPTIONS if bench.quick else INTERCEPTIONS
     rows: list[Row] = []
     for name, arguments, most in _COMMANDS:
         database = () if "--help" in arguments else ("--db", str(store))
         repeats = 5 if bench.quick else 15
-        times, failures = await asyncio.to_thread(_time, [*arguments, *database], repeats)
+        times, failures = await asyncio.to_thread(run_times, [*arguments, *database], repeats)
         note = f"{count:,} interceptions, worst {max(times):.0f} ms" if database else ""
         row = at_most(PART, f"`{name}`", "ms", aigw=median(times), most=most, note=note)
         rows.append(failed_by(failures, row))
     return rows
 
 
-def _store(bench: Bench) -> Path:
+def big_store(bench: Bench) -> Path:
     """The big database; built when there is none yet."""
     count = QUICK_INTERCEPTIONS if bench.quick else INTERCEPTIONS
     name = f"aigw-bench-store-{count}-v{SCHEMA_VERSION}.db"
@@ -67,18 +67,17 @@ def _store(bench: Bench) -> Path:
     return path
 
 
-def _time(arguments: list[str], repeats: int) -> tuple[list[float], int]:
+def run_times(arguments: list[str], repeats: int) -> tuple[list[float], int]:
     """Milliseconds of each run after a first one that fills the page cache, and how many failed."""
-    script = Path(sys.executable).with_name("aigw")
-    command = [str(script)] if script.exists() else [sys.executable, "-m", "aigw"]
     times: list[float] = []
     failures = 0
     for _ in range(repeats + 1):
         started = time.perf_counter()
         done = subprocess.run(
-            [*command, *arguments],
+            [*aigw_command(), *arguments],
             cwd=ROOT,
             env=clean_environment(),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=60,
             check=False,
@@ -86,3 +85,23 @@ def _time(arguments: list[str], repeats: int) -> tuple[list[float], int]:
         times.append((time.perf_counter() - started) * 1000)
         failures += done.returncode != 0 or not done.stdout
     return times[1:], failures
+
+
+def aigw_command() -> list[str]:
+    """How `aigw` is run: as the installed script where there is one, as users do."""
+    script = Path(sys.executable).with_name("aigw")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "aigw"]
+
+
+def has_command(name: str) -> bool:
+    """Whether this aigw knows a command."""
+    done = subprocess.run(
+        [*aigw_command(), name, "--help"],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode == 0

@@ -34,19 +34,15 @@ SAME_CALL_ID = 50
 servers that number calls anew in each answer must not make each write slower than the one before."""
 
 
-# What an interception about to be written hangs below: (seq, call, initiator, client, session, time, id).
-_PARENTS = f"""
-SELECT b.column1, p.seq, p.thread_seq, p.session_seq
-FROM (VALUES {{rows}}) AS b
-CROSS JOIN interceptions AS p ON p.seq = (
-  SELECT a.seq
-  FROM (SELECT interception_seq FROM tool_usages
-        WHERE tool_call_id = b.column2 AND tool_call_id != ''
-        ORDER BY seq DESC LIMIT {SAME_CALL_ID}) AS t
-  CROSS JOIN interceptions AS a ON a.seq = t.interception_seq
-  WHERE a.initiator_id = b.column3 AND a.client = b.column4 AND a.client_session_id IS b.column5
-    AND (a.started_at, a.id) < (b.column6, b.column7)
-  ORDER BY a.started_at DESC, a.id DESC LIMIT 1)
+# Who may have made a call, and when they began. The latest is chosen outside: sorting one row in
+# SQLite costs more than finding it.
+_MAKERS = f"""
+SELECT a.started_at, a.id, a.seq, a.thread_seq, a.session_seq
+FROM (SELECT interception_seq FROM tool_usages WHERE tool_call_id = ?1 AND tool_call_id != ''
+      ORDER BY seq DESC LIMIT {SAME_CALL_ID}) AS t
+CROSS JOIN interceptions AS a ON a.seq = t.interception_seq
+WHERE a.initiator_id = ?2 AND a.client = ?3 AND a.client_session_id IS ?4
+  AND (a.started_at, a.id) < (?5, ?6)
 """  # noqa: S608 (our own number)
 
 _KNOWN_SESSIONS = (
@@ -145,21 +141,24 @@ class Linker:
 
     def _parents(self, starts: Starts) -> dict[int, _Parent]:
         """Those of the interceptions that have one, by `seq`."""
-        wanted = [
-            (
-                seq,
-                start.correlating_tool_call_id,
-                start.initiator_id,
-                start.client,
-                start.client_session_id,
-                start.started_at,
-                start.interception_id,
-            )
-            for seq, start in starts
-            if start.correlating_tool_call_id is not None
-        ]
-        found = execute_with_rows(self._connection, _PARENTS, wanted)
-        return {row[0]: _Parent(*row[1:]) for row in found}
+        found: dict[int, _Parent] = {}
+        for seq, start in starts:
+            if start.correlating_tool_call_id is None:
+                continue
+            makers = self._connection.execute(
+                _MAKERS,
+                (
+                    start.correlating_tool_call_id,
+                    start.initiator_id,
+                    start.client,
+                    start.client_session_id,
+                    start.started_at,
+                    start.interception_id,
+                ),
+            ).fetchall()
+            if makers:
+                found[seq] = _Parent(*max(makers)[2:])
+        return found
 
     def _sessions(self, roots: Starts) -> dict[_SessionKey, int]:
         """The sessions of interceptions without a parent; those not there yet are made."""

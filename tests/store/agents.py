@@ -110,7 +110,7 @@ def _agent(draw: st.DrawFn, number: int) -> list[Step]:
             "parent_session_id": draw(st.sampled_from((None, None, None, "s1", "s2", "s3"))),
         }
         times = draw(st.sampled_from((1, 1, 1, 2)))  # 2: a retry of the same request
-        steps.extend(draw(_step(at, calls, **given)) for _ in range(times))
+        steps += [draw(_step(at, calls, **given)) for _ in range(times)]
         open_calls = [*open_calls, *calls]
     return steps
 

@@ -6,7 +6,7 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +17,7 @@ from aigw.store.database import open_for_writing
 from aigw.store.rollup import roll_up
 from aigw.store.transaction import Transaction
 from tests.store.agents import MINUTE, Step, agents, arrivals, expected, stored
-from tests.store.rows import NOON
+from tests.store.rows import NOON, Store, end, start
 
 if TYPE_CHECKING:
     from aigw.records import Record
@@ -71,7 +71,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=75, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_order_of_arrival_gives_the_same_tree(empty: Path, data: st.DataObject) -> None:
     batches = data.draw(arrivals(data.draw(agents())))
@@ -89,3 +89,76 @@ def test_any_order_of_arrival_gives_the_same_tree(empty: Path, data: st.DataObje
             pass
         with closing(daemon.connection):
             assert stored(daemon.connection) == expected(daemon.steps.values())
+
+
+def called(key: str, call: str) -> ToolUsage:
+    """A tool call that an interception's model made."""
+    return ToolUsage(
+        interception_id=key, created_at=NOON, id=f"{key}-{call}", msg_id="m", tool_call_id=call,
+        tool="Bash", input="{}",
+    )  # fmt: skip
+
+
+def sessions(store: Store) -> list[tuple[object, ...]]:
+    """All sessions after the upkeep: id, parent, beginning and last activity in minutes from noon."""
+    while roll_up(store.connection):
+        pass
+    return store.connection.execute(
+        "SELECT id, parent_id, (started_at - ?1) / ?2, (last_active_at - ?1) / ?2 FROM sessions"
+        " ORDER BY id",
+        (NOON, MINUTE),
+    ).fetchall()
+
+
+def step(key: str, minute: int, call: str | None = None, **fields: Any) -> InterceptionStart:
+    """An interception that brings the result of a call, in a session without a name."""
+    given = {"client_session_id": None, "correlating_tool_call_id": call}
+    return start(key, NOON + minute * MINUTE, **(given | fields))
+
+
+def test_a_later_step_tells_which_session_started_its_thread(store: Store) -> None:
+    store.write(step("a", 0), called("a", "c1"))
+    store.write(step("b", 1, "c1", parent_session_id="outer"))
+    assert sessions(store) == [("a", "outer", 0, 1)]
+
+
+def test_of_several_starting_sessions_the_order_decides_nothing(store: Store) -> None:
+    named = {"client_session_id": "s"}
+    store.write(step("a", 0, parent_session_id="y", **named))
+    store.write(step("b", 1, parent_session_id="x", **named))
+    store.write(step("c", 2, parent_session_id="z", **named))
+    assert sessions(store) == [("s", "x", 0, 2)]
+
+
+def test_a_session_is_not_its_own_parent(store: Store) -> None:
+    store.write(step("a", 0, client_session_id="s", parent_session_id="s"))
+    assert sessions(store) == [("s", None, 0, 0)]
+
+
+def test_a_session_forgets_what_moved_to_a_later_maker_of_the_call(store: Store) -> None:
+    store.write(step("a", 0), called("a", "call_0"))
+    store.write(step("c", 5, "call_0"), end("c", NOON + 9 * MINUTE))
+    assert sessions(store) == [("a", None, 0, 9)]
+    store.write(step("b", 3), called("b", "call_0"))
+    assert sessions(store) == [("a", None, 0, 0), ("b", None, 3, 9)]
+
+
+def test_a_session_named_like_the_first_interception_of_a_thread(store: Store) -> None:
+    store.write(step("x", 0, client_session_id="a"))
+    store.write(step("a", 1), step("b", 2, client_session_id="a"))
+    assert sessions(store) == [("a", None, 0, 2)]
+
+
+@pytest.mark.parametrize(
+    "others", [{"initiator_id": "bob"}, {"client": "Codex"}, {"client_session_id": "s"}]
+)
+@pytest.mark.parametrize("call_comes_first", [True, False])
+def test_another_ones_call_with_the_same_id(
+    store: Store, others: dict[str, str], call_comes_first: bool
+) -> None:
+    made: list[Record] = [step("a", 0, **others), called("a", "call_0")]
+    asked: list[Record] = [step("b", 1, "call_0")]
+    for batch in [made, asked] if call_comes_first else [asked, made]:
+        store.write(*batch)
+    assert len(sessions(store)) == 2
+    assert stored(store.connection).parents == {"a": None, "b": None}
