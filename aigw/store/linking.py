@@ -55,35 +55,45 @@ _NEW_SESSIONS = (
     " ON CONFLICT (id, initiator_id) DO NOTHING"
 )
 
-# Rows that stand on a call which came after them: nearly always none.
-_AWAITED = f"""
-SELECT t.interception_seq, b.seq
+# Who waits for a call that has only come now: nearly always nobody, so their index is empty.
+_AWAITING = f"""
+SELECT a.started_at, a.id, a.seq, b.seq
 FROM tool_usages AS t
 CROSS JOIN interceptions AS b ON b.seq IN (
-  SELECT seq FROM interceptions WHERE correlating_tool_call_id = t.tool_call_id
+  SELECT seq FROM interceptions
+  WHERE correlating_tool_call_id = t.tool_call_id AND parent_seq IS NULL
   ORDER BY seq DESC LIMIT {SAME_CALL_ID})
 CROSS JOIN interceptions AS a ON a.seq = t.interception_seq
-LEFT JOIN interceptions AS p ON p.seq = b.parent_seq
-WHERE t.seq > ?1 AND t.seq <= ?2 AND t.tool_call_id != '' AND b.parent_seq IS NOT a.seq
+WHERE t.seq > ?1 AND t.seq <= ?2 AND t.tool_call_id != ''
   AND b.initiator_id = a.initiator_id AND b.client = a.client
   AND b.client_session_id IS a.client_session_id
   AND (b.started_at, b.id) > (a.started_at, a.id)
-  AND (p.seq IS NULL OR (p.started_at, p.id) < (a.started_at, a.id))
-ORDER BY a.started_at, a.id
 """  # noqa: S608
 
-_SUBTREE = """
-WITH RECURSIVE tree (seq) AS (
-  VALUES (?1)
-  UNION
-  SELECT b.seq FROM tree
-  CROSS JOIN tool_usages AS t ON t.interception_seq = tree.seq AND t.tool_call_id != ''
-  CROSS JOIN interceptions AS b
-    ON b.correlating_tool_call_id = t.tool_call_id AND b.parent_seq = tree.seq
-)
-SELECT seq FROM tree
-"""
+# Who hangs below an earlier maker (`p`) of a call id that has been used again.
+_MISPLACED = f"""
+SELECT a.started_at, a.id, a.seq, b.seq
+FROM tool_usages AS t
+CROSS JOIN tool_usages AS earlier ON earlier.seq IN (
+  SELECT seq FROM tool_usages WHERE tool_call_id = t.tool_call_id AND tool_call_id != ''
+  ORDER BY seq DESC LIMIT {SAME_CALL_ID}) AND earlier.interception_seq != t.interception_seq
+CROSS JOIN interceptions AS a ON a.seq = t.interception_seq
+CROSS JOIN interceptions AS p ON p.seq = earlier.interception_seq
+CROSS JOIN interceptions AS b ON b.session_seq = p.session_seq AND b.started_at >= a.started_at
+WHERE t.seq > ?1 AND t.seq <= ?2 AND t.tool_call_id != ''
+  AND p.initiator_id = a.initiator_id AND p.client = a.client
+  AND p.client_session_id IS a.client_session_id
+  AND (p.started_at, p.id) < (a.started_at, a.id)
+  AND b.parent_seq = p.seq AND b.correlating_tool_call_id = t.tool_call_id
+  AND (b.started_at, b.id) > (a.started_at, a.id)
+"""  # noqa: S608
 
+# An interception and what may be below it, oldest first: a parent is older than its children.
+_YOUNGER = """
+SELECT seq, parent_seq FROM interceptions
+WHERE session_seq = ?1 AND started_at >= (SELECT started_at FROM interceptions WHERE seq = ?2)
+ORDER BY started_at, id
+"""
 
 # What a session is by all that is in it.
 _WORK_OUT_SESSION = """
@@ -134,9 +144,12 @@ class Linker:
 
     def adopt(self, after: int, until: int) -> None:
         """Put what stands on the tool calls of these seqs in its place."""
-        rows = self._connection.execute(_AWAITED, (after, until)).fetchall()
+        rows = [
+            *self._connection.execute(_AWAITING, (after, until)),
+            *self._connection.execute(_MISPLACED, (after, until)),
+        ]
         # In the order of their makers: the latest of several is the last one to adopt.
-        for maker, child in rows:
+        for *_, maker, child in sorted(rows):
             self._move(child, maker)
 
     def _parents(self, starts: Starts) -> dict[int, _Parent]:
@@ -198,14 +211,17 @@ class Linker:
     def _move(self, seq: int, parent: int) -> None:
         """Hang an interception and its descendants below a parent."""
         old, new = self._standing(seq), self._standing(parent)
-        moved = [row[0] for row in self._connection.execute(_SUBTREE, (seq,))]
+        moved = {seq}
+        for younger, above in self._connection.execute(_YOUNGER, (old.session_seq, seq)):
+            if above in moved:
+                moved.add(younger)
         self._connection.execute(
             "UPDATE interceptions SET parent_seq = ? WHERE seq = ?", (parent, seq)
         )
         self._connection.execute(
             "UPDATE interceptions SET thread_seq = ?, session_seq = ?"
             " WHERE seq IN (SELECT value FROM json_each(?))",
-            (new.thread_seq, new.session_seq, json.dumps(moved)),
+            (new.thread_seq, new.session_seq, json.dumps(list(moved))),
         )
         if old.session_seq != new.session_seq:
             remove_empty(self._connection, [old.session_seq])

@@ -234,41 +234,65 @@ CREATE TABLE group_members (
   PRIMARY KEY (group_name, user)
 ) WITHOUT ROWID;
 
-CREATE INDEX interceptions_session_seq ON interceptions (session_seq);
 DROP INDEX interceptions_session;
-CREATE INDEX interceptions_correlating ON interceptions (correlating_tool_call_id)
-  WHERE correlating_tool_call_id IS NOT NULL;
 CREATE INDEX tool_usages_call ON tool_usages (tool_call_id) WHERE tool_call_id != '';
 
--- What older versions recorded is linked by the rules of store/linking.py, once and for all.
-UPDATE interceptions SET parent_seq = (
-  SELECT a.seq FROM tool_usages AS t JOIN interceptions AS a ON a.seq = t.interception_seq
-  WHERE t.tool_call_id = interceptions.correlating_tool_call_id AND t.tool_call_id != ''
-    AND a.initiator_id = interceptions.initiator_id AND a.client = interceptions.client
-    AND a.client_session_id IS interceptions.client_session_id
-    AND (a.started_at, a.id) < (interceptions.started_at, interceptions.id)
-  ORDER BY a.started_at DESC, a.id DESC LIMIT 1
-) WHERE correlating_tool_call_id IS NOT NULL;
+-- What older versions recorded is linked by the rules of store/linking.py, once and for all. It is
+-- worked out beside the wide rows, so that each of those is written once. Of a call id that was used
+-- again and again, the 50 uses before and after count: all of them would take time without end.
+CREATE TEMP TABLE places (
+  seq INTEGER PRIMARY KEY,
+  parent_seq INTEGER,
+  thread_seq INTEGER,
+  session_seq INTEGER
+);
+INSERT INTO places (seq, parent_seq)
+  SELECT i.seq, CASE WHEN i.correlating_tool_call_id IS NOT NULL THEN (
+    SELECT a.seq FROM tool_usages AS t CROSS JOIN interceptions AS a ON a.seq = t.interception_seq
+    WHERE t.seq IN (
+        SELECT seq FROM (
+          SELECT seq FROM tool_usages WHERE tool_call_id = i.correlating_tool_call_id
+            AND tool_call_id != '' AND seq < i.seq ORDER BY seq DESC LIMIT 50)
+        UNION ALL
+        SELECT seq FROM (
+          SELECT seq FROM tool_usages WHERE tool_call_id = i.correlating_tool_call_id
+            AND tool_call_id != '' AND seq > i.seq ORDER BY seq LIMIT 50))
+      AND a.initiator_id = i.initiator_id AND a.client = i.client
+      AND a.client_session_id IS i.client_session_id
+      AND (a.started_at, a.id) < (i.started_at, i.id)
+    ORDER BY a.started_at DESC, a.id DESC LIMIT 1
+  ) END FROM interceptions AS i;
+CREATE INDEX temp.places_parent ON places (parent_seq) WHERE parent_seq IS NOT NULL;
 WITH RECURSIVE tree (seq, root) AS (
-  SELECT seq, seq FROM interceptions WHERE parent_seq IS NULL
+  SELECT seq, seq FROM places WHERE parent_seq IS NULL
   UNION ALL
-  SELECT i.seq, tree.root FROM tree JOIN interceptions AS i ON i.parent_seq = tree.seq
+  SELECT p.seq, tree.root FROM tree JOIN places AS p ON p.parent_seq = tree.seq
 )
-UPDATE interceptions SET thread_seq = tree.root FROM tree WHERE interceptions.seq = tree.seq;
+UPDATE places SET thread_seq = tree.root FROM tree WHERE places.seq = tree.seq;
 INSERT INTO sessions (id, initiator_id, started_at, last_active_at)
   SELECT ifnull(i.client_session_id, root.id), i.initiator_id, min(i.started_at),
     max(max(i.started_at, ifnull(i.ended_at, 0)))
-  FROM interceptions AS i JOIN interceptions AS root ON root.seq = i.thread_seq
+  FROM places AS p JOIN interceptions AS i ON i.seq = p.seq
+  JOIN interceptions AS root ON root.seq = p.thread_seq
   GROUP BY 1, 2;
-UPDATE interceptions SET session_seq = (
-  SELECT s.seq FROM sessions AS s
-  WHERE s.initiator_id = interceptions.initiator_id AND s.id = ifnull(
-    interceptions.client_session_id,
-    (SELECT root.id FROM interceptions AS root WHERE root.seq = interceptions.thread_seq))
+UPDATE places SET session_seq = (
+  SELECT s.seq FROM interceptions AS i
+  CROSS JOIN interceptions AS root
+  CROSS JOIN sessions AS s ON s.id = ifnull(i.client_session_id, root.id)
+    AND s.initiator_id = i.initiator_id
+  WHERE i.seq = places.seq AND root.seq = places.thread_seq
 );
-UPDATE interceptions SET cost_micros = 0, estimated = 0, unpriced = (
-  SELECT count(*) FROM token_usages AS t WHERE t.interception_seq = interceptions.seq
-) WHERE end_seq IS NOT NULL;
+UPDATE interceptions SET
+  parent_seq = p.parent_seq, thread_seq = p.thread_seq, session_seq = p.session_seq,
+  cost_micros = iif(end_seq IS NULL, NULL, 0), estimated = iif(end_seq IS NULL, NULL, 0),
+  unpriced = iif(end_seq IS NULL, NULL, (
+    SELECT count(*) FROM token_usages AS t WHERE t.interception_seq = interceptions.seq))
+FROM places AS p WHERE p.seq = interceptions.seq;
+DROP TABLE places;
+CREATE INDEX interceptions_session_seq ON interceptions (session_seq, started_at);
+-- Those whose parent may still come: few, so that a write hardly ever touches this index.
+CREATE INDEX interceptions_awaiting ON interceptions (correlating_tool_call_id)
+  WHERE parent_seq IS NULL AND correlating_tool_call_id IS NOT NULL;
 INSERT INTO usage_quarters
   SELECT started_at / 900000000, provider_name, model, client, initiator_id, ifnull(api_key_id, ''),
     ifnull(plan, ''), count(*), sum(ifnull(input_tokens, 0)), sum(ifnull(cache_read_input_tokens, 0)),
