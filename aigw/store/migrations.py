@@ -290,6 +290,7 @@ UPDATE interceptions SET
 FROM places AS p WHERE p.seq = interceptions.seq;
 DROP TABLE places;
 CREATE INDEX interceptions_session_seq ON interceptions (session_seq, started_at);
+CREATE INDEX interceptions_parent ON interceptions (parent_seq) WHERE parent_seq IS NOT NULL;
 -- Those whose parent may still come: few, so that a write hardly ever touches this index.
 CREATE INDEX interceptions_awaiting ON interceptions (correlating_tool_call_id)
   WHERE parent_seq IS NULL AND correlating_tool_call_id IS NOT NULL;

@@ -111,15 +111,11 @@ PROMPTS = _child(
     ],
 )
 
-# A result comes with the interception that answers the call. Of several calls answered at once that
-# one is found by any of them. The correlated id leads there by an index; tool_results has none.
-# A subquery for each column and not one join: SQLite would make that join for `count(*)` too.
+# A result comes with an interception that goes on from the one of the call. A subquery for each column and not one join: SQLite would make that join for `count(*)` too.
 _RESULT = (
     "(SELECT r.{} FROM main.interceptions AS b JOIN main.tool_results AS r"
     " ON r.interception_seq = b.seq AND r.tool_call_id = t.tool_call_id"
-    " WHERE t.tool_call_id != '' AND b.parent_seq = t.interception_seq"
-    " AND b.correlating_tool_call_id IN (SELECT made.tool_call_id FROM main.tool_usages AS made"
-    " WHERE made.interception_seq = t.interception_seq) ORDER BY r.seq LIMIT 1)"
+    " WHERE t.tool_call_id != '' AND b.parent_seq = t.interception_seq ORDER BY r.seq LIMIT 1)"
 )
 
 
