@@ -111,7 +111,8 @@ PROMPTS = _child(
     ],
 )
 
-# A result comes with an interception that goes on from the one of the call. A subquery for each column and not one join: SQLite would make that join for `count(*)` too.
+# A result comes with an interception that goes on from the one of the call. A subquery for each
+# column and not one join: SQLite would make that join for `count(*)` too.
 _RESULT = (
     "(SELECT r.{} FROM main.interceptions AS b JOIN main.tool_results AS r"
     " ON r.interception_seq = b.seq AND r.tool_call_id = t.tool_call_id"
