@@ -54,6 +54,7 @@ class Reading:
     filters: Filters
     progress: Callable[[float], None] = _silent
     end: int = field(init=False)
+    _begin: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         with snapshot(self.connection):
@@ -96,7 +97,10 @@ class Reading:
         return self.connection.execute(sql, (json.dumps(seqs),)).fetchall()
 
     def _tell(self, reach: int) -> None:
-        self.progress(min(1.0, reach / max(1, self.end)))
+        # From where the first piece ended: with `since`, that is far along.
+        if self._begin is None:
+            self._begin = reach
+        self.progress(min(1.0, (reach - self._begin) / max(1, self.end - self._begin)))
 
     def _conditions(self) -> list[Condition]:
         filters = self.filters

@@ -21,7 +21,6 @@ from aigw.store.reader import open_reader
 from aigw.store.rollup import roll_up
 from tests.cli.exporting import write_thread
 from tests.cli.reading import Command
-from tests.e2e.polling import until
 from tests.store.rows import NOON, Store, children, end, new_store, start
 
 
@@ -71,7 +70,7 @@ class Load(threading.Thread):
         super().__init__()
         self.path = path
         self.written = 0
-        self.started = threading.Event()
+        self.changed = threading.Condition()
         self.stopping = threading.Event()
         self.error: BaseException | None = None
 
@@ -87,13 +86,17 @@ class Load(threading.Thread):
                         roll_up(store.connection, 5)
                     if self.written % 200 == 0:
                         checkpointer.run(store.connection, turn)
-                    self.written += 1
-                    if self.written == 200:
-                        self.started.set()
+                    with self.changed:
+                        self.written += 1
+                        self.changed.notify_all()
         except BaseException as error:
             self.error = error
-            self.started.set()
             raise
+
+    def wait_for(self, count: int) -> None:
+        """Until so many interceptions are written."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.written >= count, 30), self.error
 
 
 def test_a_copy_made_while_writes_go_on_is_of_one_moment(store: Store, tmp_path: Path) -> None:
@@ -103,24 +106,26 @@ def test_a_copy_made_while_writes_go_on_is_of_one_moment(store: Store, tmp_path:
     target.touch()
     load = Load(store.path)
     load.start()
-
-    def step(_: float) -> None:
-        """The writer goes on between two steps: wait for its next interception."""
-        seen = load.written
-        until(lambda: load.written > seen or load.error is not None, what="a write")
-
+    during: list[int] = []
     try:
-        assert load.started.wait(30)
+        load.wait_for(200)
         before = load.written
-        copied = copy_database(store.path, target, step)
+
+        def progress(part: float) -> None:
+            # The copy's snapshot is open, and the writer goes on.
+            del part
+            during.append(load.written)
+            load.wait_for(load.written + 20)
+
+        copied = copy_database(store.path, target, progress)
         check_copy(target)
         after = load.written
     finally:
         load.stopping.set()
         load.join()
     assert load.error is None
-    assert after > before
-    assert 600 + before <= copied <= 600 + after + 1
+    assert after >= before + 20 * len(during) > before
+    assert 600 + before <= copied <= 600 + during[0] + 1
     assert_consistent(target)
 
 
