@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from aigw.wire.facts import UsageFact
 
 _MILLION = 1_000_000
+MOST_MICROS = 1_000_000 * _MILLION
+"""A million dollars for one response: a provider that states absurd counts must not make the sums of
+millions of responses too large for the store."""
+
 _PER_THOUSAND = 1000
 """A rate per thousand, times this, is one per million."""
 
@@ -118,7 +122,7 @@ def cost_micros(price: Price, usage: UsageFact) -> int | None:
         if further is None:
             return None
         total += further * 100
-    return (total + 50 * _MILLION) // (100 * _MILLION)
+    return min((total + 50 * _MILLION) // (100 * _MILLION), MOST_MICROS)
 
 
 def _or(rate: int | None, fallback: int) -> int:

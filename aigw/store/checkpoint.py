@@ -4,6 +4,9 @@ SQLite's own checkpoint runs inside the commit that makes the log too long, and 
 there. This one runs beside the commits on a connection of its own (PASSIVE takes no lock that they
 need). Only under unbroken load, when the log never stands still long enough to be started anew,
 does one checkpoint take the writer's turn.
+
+It has a thread of its own: the disk may take seconds to sync, and commits that went to the writing
+thread must not wait for that.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 LOG_BYTES = 4 * 1024 * 1024
@@ -22,7 +26,7 @@ and fill the disk; at this length the pause comes less than once in ten thousand
 
 
 class Checkpointer:
-    """Keeps a database's write-ahead log short. Used by the writing thread alone."""
+    """Keeps a database's write-ahead log short. Used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -53,6 +57,60 @@ class Checkpointer:
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
+
+
+class CheckpointThread:
+    """Runs a `Checkpointer` whenever it is nudged.
+
+    Args:
+        path: the database.
+        writing: the writing connection, used only while holding `turn`.
+        turn: the lock of who uses that connection.
+        note: told of what goes wrong; the next nudge tries again.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        writing: sqlite3.Connection,
+        turn: threading.Lock,
+        note: Callable[[Exception], None],
+    ) -> None:
+        self._checkpointer = Checkpointer(path)
+        self._writing = writing
+        self._turn = turn
+        self._note = note
+        self._due = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="aigw-checkpoint", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def nudge(self) -> None:
+        """Have the log looked at soon."""
+        self._due.set()
+
+    def stop(self) -> None:
+        """End the thread, and wait for that."""
+        self._stopping = True
+        self._due.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._due.wait()
+                self._due.clear()
+                if self._stopping:
+                    break
+                try:
+                    self._checkpointer.run(self._writing, self._turn)
+                except sqlite3.Error as error:
+                    self._note(error)
+        finally:
+            self._checkpointer.close()
 
 
 def _checkpoint(connection: sqlite3.Connection) -> tuple[int, int, int]:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from aigw.errors import StoreError
 from aigw.records import InterceptionStart, Record
-from aigw.store.checkpoint import Checkpointer
+from aigw.store.checkpoint import CheckpointThread
 from aigw.store.rollup import roll_up
 from aigw.store.search import index_batch
 from aigw.store.transaction import Transaction
@@ -130,7 +130,8 @@ class WritingThread:
     # From here on everything runs in the thread.
 
     def _run(self) -> None:
-        checkpointer = Checkpointer(self._path)
+        checkpoints = CheckpointThread(self._path, self._connection, self._turn, self._note)
+        checkpoints.start()
         upkeep_at: float | None = None
         try:
             while True:
@@ -148,9 +149,10 @@ class WritingThread:
                 elif time.monotonic() >= upkeep_at:
                     # Told again from here on; what comes meanwhile is seen by this very upkeep.
                     self._nudged = False
-                    upkeep_at = self._upkeep(checkpointer)
+                    upkeep_at = self._upkeep()
+                    checkpoints.nudge()
         finally:
-            checkpointer.close()
+            checkpoints.stop()
             if self._carried:
                 self._retry_carried()
             with contextlib.suppress(sqlite3.Error):
@@ -266,15 +268,15 @@ class WritingThread:
         else:
             self._outcomes.append((item.future, result, None))
 
-    def _upkeep(self, checkpointer: Checkpointer) -> float | None:
-        """Index, checkpoint, retry what is carried; returns when to come back, if known."""
+    def _upkeep(self) -> float | None:
+        """Index, sum up, retry what is carried; returns when to come back, if known."""
         try:
             with self._turn:
                 if self._carried:
                     self._retry_carried()
                 more = index_batch(self._connection, INDEX_BATCH) >= INDEX_BATCH
+            with self._turn:
                 more = roll_up(self._connection) or more
-            checkpointer.run(self._connection, self._turn)
         except sqlite3.Error as error:
             self._rollback()
             self._note(error)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aigw.pricing.price import Price, Rates, Tier, cost_micros
+from aigw.pricing.price import MOST_MICROS, Price, Rates, Tier, cost_micros
 from aigw.wire.facts import UsageFact
 
 # No two rates are alike, so that a wrong one shows.
@@ -163,3 +163,8 @@ def test_a_usage_that_contradicts_itself_is_never_less_than_nothing() -> None:
     assert cost_micros(Price(rates=FULL), audio) == 10 * 40 + 10 * 80
     lasting = UsageFact(0, 0, 0, 10, 0, {"cache_ephemeral_1h_input": 1000})
     assert cost_micros(Price(rates=FULL), lasting) == 60
+
+
+def test_absurd_counts_cost_a_bounded_amount() -> None:
+    price = Price(rates=Rates(input=75_000_000, output=75_000_000))
+    assert cost_micros(price, UsageFact(2**40, 2**40)) == MOST_MICROS
