@@ -40,7 +40,7 @@ def sent(simulator: Simulator) -> list[bytes]:
         (b'{"model": "gpt-5", "model": "gpt-4o"}', JSON, "ambiguous_model"),
         (b'{"mod\\u0065l": "gpt-5", "model": "gpt-4o"}', JSON, "ambiguous_model"),
         (
-            gzip.compress(b'{"model": "gpt-4o"}'),
+            gzip.compress(b'{"model": "gpt-4o"}', mtime=0),
             [*JSON, ("Content-Encoding", "gzip")],
             "model_not_found",
         ),
