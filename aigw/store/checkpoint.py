@@ -24,6 +24,9 @@ LONGEST_LOG_PAGES = 16_384
 """A log this long (64 MB) is copied with commits waiting, so that it starts anew. Long logs slow readers
 and fill the disk; at this length the pause comes less than once in ten thousand requests."""
 
+PAUSE_SECONDS = 0.5
+"""Between two checkpoints: each syncs the disk, which has other users too."""
+
 
 class Checkpointer:
     """Keeps a database's write-ahead log short. Used by one thread at a time."""
@@ -81,7 +84,7 @@ class CheckpointThread:
         self._turn = turn
         self._note = note
         self._due = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="aigw-checkpoint", daemon=True)
 
     def start(self) -> None:
@@ -94,21 +97,20 @@ class CheckpointThread:
 
     def stop(self) -> None:
         """End the thread, and wait for that."""
-        self._stopping = True
+        self._stopping.set()
         self._due.set()
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            while True:
+            while not self._stopping.is_set():
                 self._due.wait()
                 self._due.clear()
-                if self._stopping:
-                    break
                 try:
                     self._checkpointer.run(self._writing, self._turn)
                 except sqlite3.Error as error:
                     self._note(error)
+                self._stopping.wait(PAUSE_SECONDS)
         finally:
             self._checkpointer.close()
 

@@ -170,6 +170,12 @@ CREATE UNIQUE INDEX sessions_id ON sessions (id, initiator_id);
 CREATE INDEX sessions_last_active ON sessions (last_active_at);
 CREATE INDEX sessions_parent ON sessions (parent_id) WHERE parent_id IS NOT NULL;
 
+-- Merging segments of the index inside a commit took up to seconds in a big store. Now the upkeep does
+-- it in small steps (search.merge_step); the last resort is far away.
+INSERT INTO search (search, rank) VALUES ('automerge', 0);
+INSERT INTO search (search, rank) VALUES ('usermerge', 16);
+INSERT INTO search (search, rank) VALUES ('crisismerge', 256);
+
 -- All time zones are whole quarters of an hour away from UTC, so days of any zone are sums of these.
 CREATE TABLE usage_quarters (
   quarter INTEGER NOT NULL,

@@ -29,6 +29,9 @@ FIRST_CHUNK = 256
 LARGEST_CHUNK = 16_384
 """Chunks grow up to this: fewer steps for a search whose other filters let little through."""
 
+MERGED_PAGES = 16
+"""Pages of the index merged in one step: some milliseconds in which commits wait."""
+
 LOOKED_AT = (1_024, 4_096)
 """Seqs, by stretch, whose text is looked at before the index is asked for the beginnings of words: it
 merges all the words that begin so before it gives a row, which takes seconds for `a*` in a million
@@ -90,6 +93,20 @@ def index_batch(connection: sqlite3.Connection, limit: int) -> int:
             connection.execute("ROLLBACK")
         raise
     return max(count, 0)
+
+
+def merge_step(connection: sqlite3.Connection) -> bool:
+    """Merge a few pages of the index's segments; whether there may be more to merge.
+
+    SQLite's FTS5 documentation, "The 'merge' Command". The connection is in autocommit mode.
+
+    Raises:
+        sqlite3.Error: as SQLite says.
+    """
+    before = connection.total_changes
+    connection.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (MERGED_PAGES,))
+    # The command itself counts as one change: so FTS5 tells that there was nothing to do.
+    return connection.total_changes - before > 1
 
 
 def match_expression(text: str) -> str:

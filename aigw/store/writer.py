@@ -187,9 +187,9 @@ class Writer:
         except Exception:  # noqa: BLE001 (a log's failure is not the store's)
             _log.exception("writing structured log lines failed")
 
-    def _taken_back(self) -> None:
-        """The thread has dealt with one batch (called on the loop)."""
-        self._handed_over -= 1
+    def _taken_back(self, count: int) -> None:
+        """The thread has dealt with so many batches (called on the loop)."""
+        self._handed_over -= count
 
     def _is_quick(self, items: Sequence[Item], records: Sequence[Record]) -> bool:
         # A batch must not overtake one that the thread still has.

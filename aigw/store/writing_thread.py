@@ -17,7 +17,7 @@ from aigw.errors import StoreError
 from aigw.records import InterceptionStart, Record
 from aigw.store.checkpoint import CheckpointThread
 from aigw.store.rollup import roll_up
-from aigw.store.search import index_batch
+from aigw.store.search import index_batch, merge_step
 from aigw.store.transaction import Transaction
 
 _log = logging.getLogger("aigw.store")
@@ -74,7 +74,7 @@ class WritingThread:
         transaction: writes batches on that connection.
         turn: the lock that the quick lane takes for its commits.
         loop: where futures are resolved.
-        done: called on the loop after each batch.
+        done: called on the loop with how many batches have been dealt with.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class WritingThread:
         transaction: Transaction,
         turn: threading.Lock,
         loop: asyncio.AbstractEventLoop,
-        done: Callable[[], None],
+        done: Callable[[int], None],
     ) -> None:
         self.last_error: tuple[float, str] | None = None
         self._path = path
@@ -136,14 +136,11 @@ class WritingThread:
         try:
             while True:
                 wait = None if upkeep_at is None else max(0.0, upkeep_at - time.monotonic())
-                try:
-                    items = self._queue.get(timeout=wait)
-                except queue.Empty:
-                    items = []
-                if items is None:
+                batches, is_last = self._take(wait)
+                if batches:
+                    self._process(batches)
+                if is_last:
                     break
-                if items:
-                    self._process(items)
                 if upkeep_at is None:
                     upkeep_at = time.monotonic() + UPKEEP_SECONDS
                 elif time.monotonic() >= upkeep_at:
@@ -159,7 +156,24 @@ class WritingThread:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
 
-    def _process(self, items: list[Item]) -> None:
+    def _take(self, wait: float | None) -> tuple[list[list[Item]], bool]:
+        """All batches that were handed over, waiting for the first; whether they are the last.
+
+        All at once: the upkeep comes after them, and none of them should wait for it.
+        """
+        batches: list[list[Item]] = []
+        try:
+            batch = self._queue.get(timeout=wait)
+            while batch is not None:
+                if batch:
+                    batches.append(batch)
+                batch = self._queue.get_nowait()
+        except queue.Empty:
+            return batches, False
+        return batches, True
+
+    def _process(self, batches: list[list[Item]]) -> None:
+        items = [item for batch in batches for item in batch]
         commits = [item for item in items if item.work is None]
         with self._turn:
             if commits:
@@ -169,11 +183,11 @@ class WritingThread:
                     self._work(item, item.work)
         # Only now, with the turn given back, may who waited go on: what it commits next is quick.
         outcomes, self._outcomes = self._outcomes, []
-        self._loop_call(self._hand_back, outcomes)
+        self._loop_call(self._hand_back, outcomes, len(batches))
 
-    def _hand_back(self, outcomes: list[_Settled]) -> None:
-        """The one part that runs on the loop: resolve a batch's futures."""
-        self._done()
+    def _hand_back(self, outcomes: list[_Settled], count: int) -> None:
+        """The one part that runs on the loop: resolve the futures of so many batches."""
+        self._done(count)
         for future, result, error in outcomes:
             if future.done():
                 continue
@@ -277,6 +291,8 @@ class WritingThread:
                 more = index_batch(self._connection, INDEX_BATCH) >= INDEX_BATCH
             with self._turn:
                 more = roll_up(self._connection) or more
+            with self._turn:
+                more = merge_step(self._connection) or more
         except sqlite3.Error as error:
             self._rollback()
             self._note(error)

@@ -25,6 +25,7 @@ FRAME = PAGE + 24
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "LOG_BYTES", 100 * FRAME)
+    monkeypatch.setattr(checkpoint, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(checkpoint, "LONGEST_LOG_PAGES", 400)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -114,6 +115,24 @@ async def test_nothing_overtakes_what_the_thread_has(writer: Writer, path: Path)
     assert writer._handed_over == 1
     await writer.commit([said(0, "small")])
     assert [len(text) for text in prompts(path)] == [QUICK_TEXT + 1, len("small")]
+
+
+async def test_all_that_waits_for_the_thread_is_one_transaction(writer: Writer) -> None:
+    """The upkeep between two of many batches would make the last one wait for seconds."""
+    statements = Statements(writer)
+    busy = threading.Event()
+    held = writer.call(lambda _: busy.wait())
+    waiting = []
+    for number in range(20):
+        waiting.append(writer.commit([begun(number)]))
+        await asyncio.sleep(0)
+    assert writer._handed_over == 21
+    busy.set()
+    await asyncio.gather(held, *waiting)
+    assert statements.transactions() == [THREAD]
+    # And afterwards the loop commits for itself again.
+    await writer.commit([ended(0)])
+    assert statements.transactions() == [THREAD, LOOP]
 
 
 async def test_records_keep_their_order_over_both_lanes(writer: Writer, path: Path) -> None:
