@@ -223,6 +223,8 @@ def test_what_has_no_price_is_told_of(command: Command, store: Store) -> None:
 def test_sessions_are_shown_with_their_users(command: Command, store: Store) -> None:
     made(command, "session", "*", "--usd", "5")
     spend(store, 1, 1_000_000, initiator_id="ada", client_session_id="s\x1b[2J1")
+    # Nobody calls this one a session, so no budget of sessions holds it.
+    spend(store, 2, 1_000_000, initiator_id="ada", client_session_id=None)
     (head, line) = command.lines("budgets", "show")
     assert head.startswith("each session: ")
     assert line == "  s\\e[2J1 of ada  US$1.00 spent  20 %  US$4.00 left"
