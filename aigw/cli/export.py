@@ -33,7 +33,7 @@ def _complete_format(incomplete: str) -> list[str]:
 def export(
     schema_type: Annotated[
         str | None,
-        typer.Argument(metavar="[TYPE]", help="With --schema: the record type, or record."),
+        typer.Argument(metavar="TYPE", help="With --schema: the record type, or record."),
     ] = None,
     format: Annotated[
         str | None,

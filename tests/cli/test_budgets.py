@@ -301,4 +301,5 @@ def test_reading_makes_no_database(command: Command, tmp_path: Path) -> None:
     command.database = tmp_path / "none.db"
     for words in (("budgets", "list"), ("budgets", "show"), ("groups", "list")):
         assert command.run(*words) == 0
+        assert f"`aigw {words[0]} {'add' if words[0] == 'groups' else 'set'} " in command.err
     assert not command.database.exists()
