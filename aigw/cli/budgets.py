@@ -33,7 +33,7 @@ _Scope = Annotated[
 _Name = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]",
+        metavar="NAME",
         help="Which one; '*' for each user, key, client or session by itself. Not for everyone.",
         show_default=False,
     ),
@@ -45,6 +45,7 @@ _Per = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+_NONE = "there are no budgets: `aigw budgets set everyone --usd 50` makes one\n"
 
 
 @app.callback()
@@ -75,7 +76,12 @@ def set_one(
 ) -> None:
     """Set a budget, or change it. A running gateway goes by it within a second.
 
+    aigw budgets set session '*' --usd 5 --per day
+
+    aigw budgets set user anna@example.com --usd 250
+
     A budget of a group or of everyone is an allowance of each member by itself, unless --shared.
+    Of several for the same period the most specific counts: a session's before a user's.
     """
     from aigw import clock
     from aigw.cli.budget_lines import budget_object, described, key_names
@@ -128,13 +134,13 @@ def list_all(json: _Json = False, db: _Database = None) -> None:
     elif budgets:
         print_budgets(budgets, names)
     else:
-        sys.stderr.write("there are no budgets: `aigw budgets set everyone --usd 50` makes one\n")
+        sys.stderr.write(_NONE)
 
 
 @app.command()
 def show(
     scope: Annotated[
-        str | None, typer.Argument(metavar="[SCOPE]", help="Only those of this scope.")
+        str | None, typer.Argument(metavar="SCOPE", help="Only those of this scope.")
     ] = None,
     name: _Name = None,
     json: _Json = False,
@@ -167,11 +173,12 @@ def show(
     elif found:
         print_standings(found, names)
         if unpriced:
-            sys.stderr.write(
-                f"{unpriced:,} responses have no known price and count for no dollars\n"
-            )
-    else:
+            said = "response has" if unpriced == 1 else "responses have"
+            sys.stderr.write(f"{unpriced:,} {said} no known price and count for no dollars\n")
+    elif rules.budgets:
         sys.stderr.write("there are no such budgets: `aigw budgets list` shows all\n")
+    else:
+        sys.stderr.write(_NONE)
 
 
 @app.command()

@@ -106,7 +106,7 @@ def path(
 @app.command()
 def init(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[PATH]", help="Where to write it; ends in .toml.")
+        Path | None, typer.Argument(metavar="PATH", help="Where to write it; ends in .toml.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:

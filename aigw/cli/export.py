@@ -33,7 +33,7 @@ def _complete_format(incomplete: str) -> list[str]:
 def export(
     schema_type: Annotated[
         str | None,
-        typer.Argument(metavar="[TYPE]", help="With --schema: the record type, or record."),
+        typer.Argument(metavar="TYPE", help="With --schema: the record type, or record."),
     ] = None,
     format: Annotated[
         str | None,
@@ -70,7 +70,10 @@ def export(
     model: Annotated[str | None, typer.Option(help="A model; * stands for any text.")] = None,
     client: Annotated[str | None, typer.Option(help="A client; * stands for any text.")] = None,
     initiator: Annotated[str | None, typer.Option(help="Who made the request.")] = None,
-    session: Annotated[str | None, typer.Option(help="The session's id.")] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="A session, the start of its id, or `last`."),
+    ] = None,
     interception: Annotated[
         str | None, typer.Option(metavar="ID", help="An interception, or the start of its id.")
     ] = None,
@@ -166,14 +169,14 @@ def _check(chosen: str, record_types: list[str] | None, target: Path | None) -> 
 def _export(
     database: Path, filters: Filters, chosen: str, target: Path | None, *, overwrite: bool
 ) -> None:
-    from aigw.cli.filters import whole_id
+    from aigw.cli.filters import whole_ids
     from aigw.cli.progress import progress_bar
     from aigw.export.output_file import OutputFile
     from aigw.export.reading import Reading
     from aigw.store.reader import reading
 
     with reading(database) as connection:
-        filters = whole_id(connection, filters)
+        filters = whole_ids(connection, filters)
         output = None if target is None else OutputFile(target, overwrite=overwrite)
         with (
             output or nullcontext(),

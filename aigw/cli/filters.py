@@ -54,22 +54,33 @@ def make_filters(
     )
 
 
-def whole_id(connection: sqlite3.Connection, filters: Filters) -> Filters:
-    """The filters, the shortened id of an interception looked up.
+def whole_ids(
+    connection: sqlite3.Connection, filters: Filters, *, may_come: bool = False
+) -> Filters:
+    """The filters, shortened ids of an interception and of a session looked up.
+
+    With `may_come` a session that is not there yet is waited for, and its id taken as it is.
 
     Raises:
-        StoreError: there is no such interception, or there are several.
+        StoreError: there is no such interception or session, or there are several.
     """
     from dataclasses import replace
 
+    from aigw.cli.text import visible
     from aigw.store.filters import resolve_id
+    from aigw.store.session_tree import UnknownSessionError, find_session
 
-    if filters.interception is None:
-        return filters
     try:
-        return replace(filters, interception=resolve_id(connection, filters.interception))
+        if filters.interception is not None:
+            filters = replace(filters, interception=resolve_id(connection, filters.interception))
+        if filters.session is not None:
+            filters = replace(filters, session=find_session(connection, filters.session).id)
+    except UnknownSessionError as error:
+        if not may_come:
+            raise StoreError(visible(str(error))) from error
     except ValueError as error:
-        raise StoreError(str(error)) from error
+        raise StoreError(visible(str(error))) from error
+    return filters
 
 
 def _types(names: list[str] | None) -> frozenset[RecordType]:

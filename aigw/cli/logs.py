@@ -50,7 +50,10 @@ def logs(
     model: Annotated[str | None, typer.Option(help="A model; * stands for any text.")] = None,
     client: Annotated[str | None, typer.Option(help="A client; * stands for any text.")] = None,
     initiator: Annotated[str | None, typer.Option(help="Who made the request.")] = None,
-    session: Annotated[str | None, typer.Option(help="The client's session id.")] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="A session, the start of its id, or `last`."),
+    ] = None,
     interception: Annotated[
         str | None, typer.Option(metavar="ID", help="An interception, or the start of its id.")
     ] = None,
@@ -106,12 +109,12 @@ def logs(
 def _print_last(
     path: Path, filters: Filters, lines: int, show: Callable[[Iterable[Record]], None]
 ) -> None:
-    from aigw.cli.filters import whole_id
+    from aigw.cli.filters import whole_ids
     from aigw.store.queries import tail
     from aigw.store.reader import reading
 
     with reading(path) as connection:
-        show(tail(connection, whole_id(connection, filters), lines))
+        show(tail(connection, whole_ids(connection, filters), lines))
 
 
 def _follow(
@@ -119,15 +122,15 @@ def _follow(
 ) -> None:
     from contextlib import closing
 
-    from aigw.cli.filters import whole_id
+    from aigw.cli.filters import whole_ids
     from aigw.store.follow import Follower
     from aigw.store.reader import NoDatabase, reading
 
     try:
         with reading(path) as connection:
-            filters = whole_id(connection, filters)
+            filters = whole_ids(connection, filters, may_come=True)
     except NoDatabase:
-        # There is nothing to look a shortened id up in: it has to be a whole one.
+        # There is nothing to look shortened ids up in: they have to be whole ones.
         pass
     with closing(Follower(path, filters, _notice)) as follower:
         show(follower.last(lines))

@@ -44,8 +44,14 @@ def described(price: StoredPrice) -> str:
     return f"{visible(price.model)}{where}: {figures} per million tokens ({price.source})"
 
 
+HOW = "`aigw prices set MODEL --input DOLLARS --output DOLLARS`"
+"""What to do where there is no price."""
+
+
 def print_list(rows: Sequence[Row], *, json: bool) -> None:
     """The list on stdout; what has no price is marked there, and counted on stderr."""
+    from aigw.cli.session_words import count
+
     if json:
         from aigw.cli.text import print_json
 
@@ -56,11 +62,8 @@ def print_list(rows: Sequence[Row], *, json: bool) -> None:
         sys.stderr.write("no price was given, and no model was used yet\n")
     unpriced = [row for row in rows if row.price is None]
     if unpriced:
-        requests = sum(row.requests or 0 for row in unpriced)
-        sys.stderr.write(
-            f"{len(unpriced)} of {len(rows)} without a price, used by {requests:,} requests: "
-            "`aigw prices set MODEL --input DOLLARS --output DOLLARS`\n"
-        )
+        used = count(sum(row.requests or 0 for row in unpriced), "request")
+        sys.stderr.write(f"{len(unpriced)} of {len(rows)} without a price, used by {used}: {HOW}\n")
         if not json:
             for reason in dict.fromkeys(_reason(row) for row in unpriced):
                 sys.stderr.write(f"  {reason}\n")

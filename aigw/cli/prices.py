@@ -75,7 +75,7 @@ def show(
     Without --provider, at every provider that has a price for it. Exit 1 where there is none.
     """
     from aigw import clock
-    from aigw.cli.price_lines import print_quotes
+    from aigw.cli.price_lines import HOW, print_quotes
     from aigw.cli.price_rows import quotes
     from aigw.cli.text import prepare_stdout
     from aigw.settings import database_path
@@ -89,6 +89,7 @@ def show(
     prepare_stdout()
     print_quotes(model, found, json=json)
     if not any(quote.price for _, quote in found):
+        sys.stderr.write(f"give it a price: {HOW}\n")
         raise typer.Exit(1)
 
 
@@ -276,7 +277,8 @@ def _rate(flag: str, text: str | None, *, micros: bool) -> int | None:
         finest = "whole ones" if micros else "six decimals"
         raise ConfigError(f"{flag} {text!r}: a price has {finest} at most")
     if rate > HIGHEST_RATE:
-        raise ConfigError(f"{flag} {text!r}: more than a million dollars per million tokens")
+        hint = "" if micros else " (--micros takes micro-dollars)"
+        raise ConfigError(f"{flag} {text!r}: more than a million dollars per million tokens{hint}")
     return int(rate)
 
 

@@ -67,9 +67,10 @@ def cost(sums: Figures | SessionSummary) -> str:
     """What was paid, what a plan covered, and what nobody knows the price of: that is never zero."""
     if sums.unpriced and not sums.cost_micros and not sums.plan_micros:
         return f"unpriced ({count(sums.unpriced, 'token record')})"
+    covered = f"{dollars(sums.plan_micros, FINE)} at list price covered by a plan"
     text = dollars(sums.cost_micros, FINE)
     if sums.plan_micros:
-        text += f", and {dollars(sums.plan_micros, FINE)} at list price covered by a plan"
+        text = f"{text}, and {covered}" if sums.cost_micros else covered
     return text + _doubts(sums.unpriced, sums.estimated)
 
 

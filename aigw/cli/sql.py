@@ -33,7 +33,7 @@ def sql(
     statement: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SELECT]", help="The statement; without it one from stdin, or the views."
+            metavar="SELECT", help="The statement; without it one from stdin, or the views."
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,

@@ -49,6 +49,13 @@ def _mark(sums: Sums) -> str:
     return "~" if sums.estimated else ""
 
 
+def _cost(sums: Sums) -> str:
+    """What is paid. Where nothing has a price, it is not known to be nothing."""
+    if sums.unpriced and not sums.cost_micros:
+        return "-"
+    return f"{_mark(sums)}{dollars(sums.cost_micros)}"
+
+
 _TOKENS = (
     _count("requests", "requests"),
     _count("input", "input_tokens"),
@@ -62,7 +69,7 @@ _ENDS = (
     _count("aborted", "aborted"),
 )
 _MONEY = (
-    Column("cost", lambda sums, _: f"{_mark(sums)}{dollars(sums.cost_micros)}"),
+    Column("cost", lambda sums, _: _cost(sums)),
     Column(
         "plan",
         lambda sums, _: f"{_mark(sums)}{dollars(sums.plan_micros)}" if sums.plan_micros else "-",
@@ -112,7 +119,7 @@ def _notes(whole: Sums, lost: list[str]) -> Iterator[str]:
     """What the marks mean, and what is not in the cost."""
     if whole.plan_micros:
         price = dollars(whole.plan_micros)
-        yield f"plan: covered by a plan, list price US{price}, not part of the cost"
+        yield f"plan: covered by a plan, list price {price}, not part of the cost"
     if whole.unpriced:
         responses = "response has" if whole.unpriced == 1 else "responses have"
         yield f"{whole.unpriced:,} {responses} no price: aigw prices list"

@@ -6,7 +6,6 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from aigw import clock
 from aigw.errors import RefusedError
 from aigw.gateway.admitted import Admitted
 from aigw.pricing.budget import Scope, Who, text_of_amount
@@ -72,7 +71,7 @@ class Budgets:
             group = pot.budget.subject if pot.budget.scope is Scope.GROUP else ""
             self._metrics.blocked(group, who.user, pot.span.end / _SECOND)
             self._metrics.checked("blocked", time.monotonic() - began)
-            raise refusal(over, admitted.target.shape, self._settings, clock.now()) from over
+            raise refusal(over, admitted.target.shape, self._settings) from over
         except asyncio.CancelledError:
             self._metrics.checked("left", time.monotonic() - began)
             raise
@@ -81,18 +80,16 @@ class Budgets:
         return admission
 
 
-def refusal(
-    over: OverBudget, shape: ErrorShape, settings: BudgetSettings, now: int
-) -> RefusedError:
+def refusal(over: OverBudget, shape: ErrorShape, settings: BudgetSettings) -> RefusedError:
     """What the client is told.
 
-    AWS's clients try each 429 again, whatever it says: theirs is always 403.
+    AWS's clients try each 429 again, whatever it says: theirs is always 403. No `Retry-After` says
+    when the budget begins anew: Codex would wait for that, hours or days, without a word.
     """
     message = _message(over)
     if not settings.is_billing_error or shape is ErrorShape.AWS:
         return RefusedError(403, CODE, message, headers=NO_RETRY)
-    wait = max(1.0, (over.pot.span.end - now) / _SECOND)
-    return RefusedError(429, BILLING, message, retry_after=wait, kind=BILLING, headers=NO_RETRY)
+    return RefusedError(429, BILLING, message, kind=BILLING, headers=NO_RETRY)
 
 
 NO_RETRY = {"x-should-retry": "false"}

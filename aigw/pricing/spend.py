@@ -38,18 +38,20 @@ FROM interceptions AS i JOIN token_usages AS t ON t.interception_seq = i.seq
 WHERE i.end_seq IS NULL AND i.started_at >= ?1 GROUP BY 1, 2, 3
 """  # noqa: S608
 
-# The plus keeps SQLite from reading all interceptions in the order of their sessions.
+# The plus keeps SQLite from reading all interceptions in the order of their sessions. A thread of a
+# client that names no session is one in the store, but no session's budget holds it.
 _SESSIONS = f"""
 SELECT s.initiator_id, s.id, sum(x.micros), sum(x.tokens) FROM (
   SELECT +i.session_seq AS session_seq, sum(CASE WHEN i.plan IS NULL THEN ifnull(i.cost_micros, 0) ELSE 0 END)
     AS micros, sum({_TOKENS.format("i")}) AS tokens
   FROM interceptions AS i WHERE i.started_at >= ?1 AND i.end_seq IS NOT NULL
+    AND i.client_session_id IS NOT NULL
   GROUP BY +i.session_seq
   UNION ALL
   SELECT i.session_seq, sum(CASE WHEN i.plan IS NULL THEN ifnull(t.cost_micros, 0) ELSE 0 END),
     sum({_TOKENS.format("t")})
   FROM interceptions AS i JOIN token_usages AS t ON t.interception_seq = i.seq
-  WHERE i.end_seq IS NULL AND i.started_at >= ?1 GROUP BY 1
+  WHERE i.end_seq IS NULL AND i.started_at >= ?1 AND i.client_session_id IS NOT NULL GROUP BY 1
 ) AS x JOIN sessions AS s ON s.seq = x.session_seq GROUP BY s.seq
 """  # noqa: S608
 

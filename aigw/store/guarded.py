@@ -160,7 +160,15 @@ class GuardedReader:
                         "started_us or id, or give it longer with --timeout"
                     ) from error
                 raise KeyboardInterrupt from error
-            raise SqlError(self._guard.refused or str(error)) from error
+            raise SqlError(self._guard.refused or _worded(error)) from error
+
+
+def _worded(error: sqlite3.Error | sqlite3.Warning) -> str:
+    """As SQLite says, and where a table is not there, which views are."""
+    text = str(error)
+    if text.startswith("no such table: "):
+        text += f". The views are {', '.join(view.name for view in VIEWS)}."
+    return text
 
 
 @contextlib.contextmanager

@@ -27,6 +27,10 @@ THREADS_ON_PAGE = 50
 _ROW = "s.seq, s.id, s.initiator_id, s.parent_id, s.started_at, s.last_active_at"
 
 
+class UnknownSessionError(ValueError):
+    """No session has this id, or begins with it."""
+
+
 def find_session(
     connection: sqlite3.Connection, wanted: str, owner: str | None = None
 ) -> SessionRow:
@@ -36,7 +40,8 @@ def find_session(
     active last is meant. With an `owner` only that initiator's sessions are there.
 
     Raises:
-        ValueError: there is none, or there are several (the message names some).
+        UnknownSessionError: there is none.
+        ValueError: there are several (the message names some), or nothing was asked for.
     """
     wanted = wanted.strip()
     if not wanted:
@@ -44,16 +49,16 @@ def find_session(
     if wanted == LAST:
         found = _rows(connection, "1", (), owner)
         if not found:
-            raise ValueError("there is no session yet")
+            raise UnknownSessionError("there is no session yet")
         return found[0]
     if not _is_text(wanted):
-        raise ValueError(f"there is no session {wanted!r}")
+        raise UnknownSessionError(f"there is no session {wanted!r}")
     exact = exact_session(connection, wanted, owner)
     if exact is not None:
         return exact
     found = _beginning(connection, wanted, owner)
     if not found:
-        raise ValueError(
+        raise UnknownSessionError(
             f"there is no session {wanted!r}, and no interception: `aigw sessions` lists them"
         )
     if len(found) > 1:

@@ -54,6 +54,7 @@ class SessionSummary:
         unpriced, estimated: token records without a known price, and with estimated counts.
         tools: calls by the tool's name, the most called first.
         first_prompt, last_prompt: the first `SHOWN_PROMPT` characters; None where there is none.
+            Those of sub-agents only where there are no others.
     """
 
     seq: int
@@ -202,12 +203,15 @@ CROSS JOIN tool_usages AS t ON t.interception_seq = i.seq
 GROUP BY 1, 2 ORDER BY 3 DESC, 2
 """
 
-# The index is walked from one end until there is a prompt: mostly one step.
-_FIRST_PROMPT = """
+# The index is walked from one end until there is a prompt: mostly one step. What an agent asks a
+# sub-agent is nobody's prompt, unless there is no other.
+_FIRST_OF_MAIN = """
 (SELECT substr(p.prompt, 1, ?2) FROM interceptions AS i
  CROSS JOIN user_prompts AS p ON p.interception_seq = i.seq
- WHERE i.session_seq = j.value ORDER BY i.seq, p.seq LIMIT 1)
+ WHERE i.session_seq = j.value AND i.agent_id IS NULL ORDER BY i.seq, p.seq LIMIT 1)
 """
+_FIRST_OF_ANY = _FIRST_OF_MAIN.replace(" AND i.agent_id IS NULL", "")
+_FIRST_PROMPT = f"ifnull({_FIRST_OF_MAIN}, {_FIRST_OF_ANY})"
 _LAST_PROMPT = _FIRST_PROMPT.replace("i.seq, p.seq", "i.seq DESC, p.seq DESC")
 _PROMPTS = f"SELECT j.value, {_FIRST_PROMPT}, {_LAST_PROMPT} FROM json_each(?1) AS j"  # noqa: S608
 

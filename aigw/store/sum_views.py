@@ -43,6 +43,12 @@ def _first_prompt(where: str, order: str) -> str:
     )
 
 
+def _prompt_of_session(order: str) -> str:
+    """A human's where there is one: what an agent asks a sub-agent is nobody's prompt."""
+    main = _first_prompt(f"{_IN_SESSION} AND i.agent_id IS NULL", order)
+    return f"ifnull({main}, {_first_prompt(_IN_SESSION, order)})"
+
+
 _IN_SESSION = "i.session_seq = s.seq"
 _IN_THREAD = "i.session_seq = root.session_seq AND i.thread_seq = root.seq"
 _SESSION_START, _SESSION_START_US = moment_columns(
@@ -75,8 +81,8 @@ SESSIONS = View(
             "prompts with what followed",
         ),
         *_sums(_IN_SESSION),
-        Column("first_prompt", Kind.TEXT, _first_prompt(_IN_SESSION, "ASC"), "excerpt"),
-        Column("last_prompt", Kind.TEXT, _first_prompt(_IN_SESSION, "DESC"), "excerpt"),
+        Column("first_prompt", Kind.TEXT, _prompt_of_session("ASC"), "excerpt"),
+        Column("last_prompt", Kind.TEXT, _prompt_of_session("DESC"), "excerpt"),
         _SESSION_START_US,
         _SESSION_LAST_US,
     ),

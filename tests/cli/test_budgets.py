@@ -223,6 +223,8 @@ def test_what_has_no_price_is_told_of(command: Command, store: Store) -> None:
 def test_sessions_are_shown_with_their_users(command: Command, store: Store) -> None:
     made(command, "session", "*", "--usd", "5")
     spend(store, 1, 1_000_000, initiator_id="ada", client_session_id="s\x1b[2J1")
+    # Nobody calls this one a session, so no budget of sessions holds it.
+    spend(store, 2, 1_000_000, initiator_id="ada", client_session_id=None)
     (head, line) = command.lines("budgets", "show")
     assert head.startswith("each session: ")
     assert line == "  s\\e[2J1 of ada  US$1.00 spent  20 %  US$4.00 left"
@@ -299,4 +301,5 @@ def test_reading_makes_no_database(command: Command, tmp_path: Path) -> None:
     command.database = tmp_path / "none.db"
     for words in (("budgets", "list"), ("budgets", "show"), ("groups", "list")):
         assert command.run(*words) == 0
+        assert f"`aigw {words[0]} {'add' if words[0] == 'groups' else 'set'} " in command.err
     assert not command.database.exists()

@@ -114,6 +114,19 @@ def test_filters_reach_the_store(store: Store, command: Command) -> None:
     assert command.lines("logs", *words[:-1], "absent") == []
 
 
+@pytest.mark.parametrize("shown", ["session-2", "session-22", "last"])
+def test_a_session_by_the_start_of_its_id(store: Store, command: Command, shown: str) -> None:
+    store.whole(client_session_id="session-1")
+    key = store.whole(client_session_id="session-22")
+    for words in (("logs", "--json"), ("export",)):
+        lines = [json.loads(text) for text in command.lines(*words, "--session", shown)]
+        assert {each["interception_id"] for each in lines} == {key}
+        assert command.run(*words, "--session", "session") == 1
+        assert "several sessions begin with 'session'" in command.err
+        assert command.run(*words, "--session", "absent\x1b") == 1
+        assert "there is no session 'absent\\x1b'" in command.err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -206,6 +219,15 @@ def test_follow_shows_a_record_within_a_quarter_second(store: Store) -> None:
             assert json.loads(read_line(process.stdout))["prompt"] == str(n)
             delays.append(time.monotonic() - began)
         assert sorted(delays)[2] < 0.25
+
+
+def test_follow_waits_for_the_session(store: Store) -> None:
+    words = ("--db", str(store.path), "--record-type", RecordType.PROMPT_USAGE)
+    with following(*words, "--session", "to-come") as process:
+        # Whether it comes before or after the follower has looked, it is shown.
+        store.whole(client_session_id="another")
+        store.whole(client_session_id="to-come", prompt="at last")
+        assert "at last" in read_line(process.stdout)
 
 
 def test_follow_waits_for_the_database_and_ends_quietly(tmp_path: Path) -> None:

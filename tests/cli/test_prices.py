@@ -86,7 +86,7 @@ def test_micro_dollars_and_the_finest_figure(command: Command) -> None:
         (["m", "--input", "1,5"], "give dollars"),
         (["m", "--input", "0.0000001"], "six decimals at most"),
         (["m", "--input", "1.5", "--micros"], "whole ones at most"),
-        (["m", "--input", "1000000.01"], "more than a million dollars"),
+        (["m", "--input", "1000000.01"], "per million tokens (--micros takes micro-dollars)"),
         (["", "--input", "1"], "MODEL ''"),
         (["a\x1bb", "--input", "1"], "visible characters"),
         (["m" * 257, "--input", "1"], "1 to 256"),
@@ -224,6 +224,7 @@ def test_show_explains_which_of_several_applies(command: Command, tmp_path: Path
 
 def test_show_says_why_there_is_none(command: Command) -> None:
     assert command.run("prices", "show", "llama3") == 1
+    assert "give it a price: `aigw prices set MODEL" in command.err
     assert "unpriced: genai-prices does not have it in the price list of OpenAI" in command.out
     assert command.run("prices", "show", "llama3", "--provider", "opnai") == 2
     assert "there are anthropic, openai" in command.err

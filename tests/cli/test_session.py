@@ -26,6 +26,12 @@ def _width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
 
 
+def test_what_a_plan_covers_alone_costs_nothing(store: Store, command: Command) -> None:
+    Conversation(store).say("fix it", figures={"cost_micros": 12_300, "unpriced": 0}, plan="claude")
+    lines = command.lines("session", "session-1")
+    assert "cost        $0.0123 at list price covered by a plan" in lines
+
+
 def task(prompt: str) -> dict[str, str]:
     return {"tool": "Task", "prompt": prompt}
 

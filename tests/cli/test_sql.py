@@ -242,6 +242,8 @@ def test_wrong_sql_is_told_plainly(store: Store, command: Command) -> None:
     del store
     assert command.run("sql", "SELECT absent FROM v_sessions") == 1
     assert command.err == "Error: no such column: absent\n"
+    assert command.run("sql", "SELECT * FROM v_session") == 1
+    assert "no such table: v_session. The views are v_interceptions, v_sessions," in command.err
     assert command.run("sql", "SELECT micros('soon')") == 1
     assert "'soon' is not a time" in command.err
     assert command.run("sql", "--json", "--csv", "SELECT 1") == 2

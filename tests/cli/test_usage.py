@@ -72,10 +72,18 @@ def test_only_what_is_paid_is_cost(store: Store, command: Command) -> None:
     assert lines[1].split()[-3:] == ["cost", "plan", "unpriced"]
     assert lines[3].split()[-3:] == ["~$1.50", "~<$0.01", "2"]
     assert lines[4:] == [
-        "plan: covered by a plan, list price US<$0.01, not part of the cost",
+        "plan: covered by a plan, list price <$0.01, not part of the cost",
         "2 responses have no price: aigw prices list",
         "~ estimated: 1 response broke off before the provider counted",
     ]
+
+
+def test_what_nobody_knows_a_price_for_is_not_free(store: Store, command: Command) -> None:
+    spend(store, "a", model="own", unpriced=1)
+    spend(store, "b", model="free")
+    lines = command.lines("usage", "--by", "model", *SINCE)
+    assert lines[2].split()[-2:] == ["$0.00", "-"]
+    assert lines[3].split()[-2:] == ["-", "1"]
 
 
 def test_by_key_and_plan(store: Store, command: Command) -> None:

@@ -22,6 +22,7 @@ from aigw.store.sessions import (
     list_sessions,
     summarise,
 )
+from aigw.store.views import create_views
 from tests.store.rows import DAY, HOUR, NOON, SECOND, Store, end, new_store, prompt, start
 
 if TYPE_CHECKING:
@@ -105,6 +106,23 @@ def test_without_prompts_and_names(store: Store, reader: sqlite3.Connection) -> 
     (found,) = list_sessions(reader, SessionQuery()).sessions
     assert (found.id, found.clients, found.models, found.tools) == (key, (), (), {})
     assert (found.first_prompt, found.last_prompt, found.ended_at) == (None, None, None)
+
+
+def test_a_sub_agents_prompt_is_shown_where_there_is_no_other(
+    store: Store, reader: sqlite3.Connection
+) -> None:
+    store.whole(NOON, client_session_id="s", prompt="look", agent_id="a")
+
+    def prompts() -> list[tuple[str, str]]:
+        (found,) = list_sessions(reader, SessionQuery()).sessions
+        (in_view,) = reader.execute("SELECT first_prompt, last_prompt FROM v_sessions").fetchall()
+        return [(found.first_prompt, found.last_prompt), in_view]
+
+    create_views(reader)
+    assert prompts() == [("look", "look")] * 2
+    store.whole(NOON, client_session_id="s", prompt="fix it")
+    store.whole(NOON, client_session_id="s", prompt="look again", agent_id="a")
+    assert prompts() == [("fix it", "fix it")] * 2
 
 
 def test_the_last_active_first(store: Store, reader: sqlite3.Connection) -> None:
