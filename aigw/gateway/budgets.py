@@ -61,10 +61,10 @@ class Budgets:
             RefusedError: a budget is spent. The message says which, and when it begins anew.
         """
         began = time.monotonic()
-        name, most = admitted.provider.name, facts.max_output_tokens
+        name = admitted.provider.name
         try:
             admission = await self._gate.admit(
-                who, self._gate.estimate(who, name, model, size, most)
+                who, self._gate.estimate(who, name, model, size, facts)
             )
         except OverBudget as over:
             pot = over.pot

@@ -6,6 +6,7 @@ by `load_catalogue`. What it knows is read into `Price`s, and all arithmetic is 
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,22 +50,48 @@ class NoPrice(NamedTuple):
 
 
 _ANTHROPIC_US_PERCENT = 110
-"""Only models from Opus 4.6 on say where they ran, and they cost more where that had to be the USA:
-https://support.claude.com/en/articles/15422948-enable-us-only-inference-for-your-organization"""
+"""Only Claude 4.6 and later say where they ran, and they cost more where that had to be the USA:
+https://platform.claude.com/docs/en/about-claude/pricing#data-residency-pricing"""
+
+_REGIONAL_PERCENT = 110
+"""What OpenAI asks at an endpoint of a region (`eu.api.openai.com`), for models that were released
+since 2026-03-05: https://developers.openai.com/api/docs/guides/data-residency"""
+
+_REGIONAL_HOST = re.compile(r"https://[a-z]+\.api\.openai\.com(?=[:/]|$)")
+_DEARER_IN_REGIONS = re.compile(r"gpt-(?:5\.[4-9]|[6-9])")
+"""GPT-5.4 was released on that day."""
+
+_COMMITTED = {"anthropic": ("priority",), "openai": ("scale",)}
+"""Classes of service that are bought beforehand, for a time. At list price their tokens cost what those
+of the standard class do: https://platform.claude.com/docs/en/api/service-tiers"""
+
+_SECOND_HAND = "Imported from OpenRouter"
+"""So begins the comment on a price that genai-prices has from there and not from the vendor, who may
+not even sell the model: OpenAI's API has no gpt-oss."""
+
+_GOVERNMENT = re.compile(r"^(?:us-gov\.|arn:aws-us-gov:)|\bus-gov-")
+"""In a model's id or an address: AWS GovCloud."""
 
 
 class ListPrice:
     """A model that the catalogue knows. Its price may depend on the date or the time of day.
 
+    Args:
+        provider: whose list it is in.
+        model: as the list has it.
+        percent: what tokens cost there, in percent of the list's rates.
+
     Attributes:
         name: the catalogue's own name, `anthropic/claude-sonnet-4-5`.
     """
 
-    def __init__(self, provider: Provider, model: ModelInfo) -> None:
+    def __init__(self, provider: Provider, model: ModelInfo, percent: int = 100) -> None:
         self.name = f"{provider.id}/{model.id}"
         self._model = model
+        self._percent = percent
         # Of another vendor's model that a provider serves, only the standard price is that one's.
         self._has_services = any(model is own for own in provider.models)
+        self._committed = _COMMITTED.get(provider.id, ())
         self._is_anthropic = provider.id == "anthropic"
         self._span = _MINUTE if _by_time_of_day(model) else _DAY
 
@@ -78,12 +105,12 @@ class ListPrice:
         standard = self._model.get_prices(when)
         if missing := _unread(standard):
             return NoPrice(f"genai-prices charges it by {missing}, which responses do not tell")
-        plain = _price(standard)
-        services: dict[str, Price] = {}
+        plain = _price(standard, self._percent)
+        services = dict.fromkeys(self._committed, plain)
         for name in TIERS_OF_SERVICE if self._has_services else ():
             # Providers call it differently: OpenAI a service tier, Anthropic a speed, batches apart.
             context = {"service_tier": name, "processing": name, "speed": name}
-            other = _price(self._model.get_prices(when, context))
+            other = _price(self._model.get_prices(when, context), self._percent)
             if other != plain:
                 services[name] = other
         window = self._model.context_window
@@ -117,13 +144,16 @@ class Catalogue:
             return NoPrice(self.missing)
         if len(model) > LONGEST_MODEL:
             return NoPrice("no model has so long a name")
+        if kind == "bedrock" and (_GOVERNMENT.search(model) or _GOVERNMENT.search(base_url)):
+            return NoPrice("genai-prices does not have the prices of AWS GovCloud")
         vendors = self._vendors(kind, base_url, model)
         if not vendors:
             return NoPrice(f"genai-prices has no price list for {base_url or kind}")
         for name in candidates(kind, model):
             for vendor in vendors:
-                if found := vendor.find_model(name, all_providers=self._providers):
-                    return ListPrice(vendor, found)
+                found = vendor.find_model(name, all_providers=self._providers)
+                if found is not None and not _is_second_hand(vendor, found):
+                    return ListPrice(vendor, found, _percent(vendor, found, base_url))
         listed = ", ".join(dict.fromkeys(vendor.name for vendor in vendors))
         return NoPrice(f"genai-prices does not have it in the price list of {listed}")
 
@@ -138,10 +168,32 @@ class Catalogue:
         return own
 
     def _at(self, base_url: str) -> Provider | None:
-        import re  # noqa: PLC0415 (seldom asked)
-
-        matching = (p for p in self._providers if re.match(p.api_pattern, base_url))
+        matching = (p for p in self._providers if _is_at(p.api_pattern, base_url))
         return next(matching, None)
+
+
+def _is_at(pattern: str, base_url: str) -> bool:
+    """Whether an address is one of a provider's.
+
+    The patterns hold for its beginning, and most end within the host's name:
+    `https://api.openai.com.example` is somebody else's.
+    """
+    found = re.match(pattern, base_url)
+    if found is None:
+        return False
+    rest = base_url[found.end() :]
+    return not rest or rest[0] in ":/" or base_url[found.end() - 1] in "./"
+
+
+def _is_second_hand(vendor: Provider, model: ModelInfo) -> bool:
+    comments = model.price_comments or ""
+    return vendor.id != "openrouter" and comments.startswith(_SECOND_HAND)
+
+
+def _percent(vendor: Provider, model: ModelInfo, base_url: str) -> int:
+    """What tokens cost at an address, in percent of the list's rates."""
+    is_dearer = vendor.id == "openai" and _DEARER_IN_REGIONS.match(model.id)
+    return _REGIONAL_PERCENT if is_dearer and _REGIONAL_HOST.match(base_url) else 100
 
 
 def load_catalogue(refreshed: Refreshed | None = None) -> Catalogue:
@@ -196,12 +248,12 @@ _CHARGED_BY = {
 }
 
 
-def _price(source: ModelPrice) -> Price:
+def _price(source: ModelPrice, percent: int) -> Price:
     values = {ours: source.__dict__.get(theirs) for ours, theirs in _UNITS.items()}
     starts = sorted({start for value in values.values() for start in _starts(value)})
     return Price(
-        rates=_rates(values, 0),
-        tiers=tuple(Tier(start, _rates(values, start + 1)) for start in starts),
+        rates=_rates(values, 0, percent),
+        tiers=tuple(Tier(start, _rates(values, start + 1, percent)) for start in starts),
     )
 
 
@@ -210,11 +262,17 @@ def _starts(value: Any) -> Iterator[int]:
         yield tier.start
 
 
-def _rates(values: dict[str, Any], input_tokens: int) -> Rates:
-    return Rates(**{name: _rate(value, input_tokens) for name, value in values.items()})
+def _rates(values: dict[str, Any], input_tokens: int, percent: int) -> Rates:
+    """The rates at an input's length; only those of tokens are dearer at a dearer place."""
+    return Rates(
+        **{
+            name: _rate(value, input_tokens, percent if _UNITS[name].endswith("_mtok") else 100)
+            for name, value in values.items()
+        }
+    )
 
 
-def _rate(value: Any, input_tokens: int) -> int | None:
+def _rate(value: Any, input_tokens: int, percent: int) -> int | None:
     """A rate in micro-dollars. Some of the data are binary fractions: those are set right here."""
     if value is None:
         return None
@@ -224,4 +282,4 @@ def _rate(value: Any, input_tokens: int) -> int | None:
         for tier in value.tiers:
             if input_tokens > tier.start:
                 dollars = tier.price
-    return int((dollars * _MICROS).to_integral_value(ROUND_HALF_UP))
+    return int((dollars * _MICROS * percent / 100).to_integral_value(ROUND_HALF_UP))

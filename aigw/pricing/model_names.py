@@ -20,7 +20,7 @@ _VENDORS = {
     "openrouter": ("openrouter",),
     # Plans: what the same tokens cost at the vendor's own API.
     "chatgpt": ("openai",),
-    "copilot": ("openai", "anthropic", "google", "github-copilot"),
+    "copilot": ("openai", "anthropic", "google", "x-ai", "github-copilot"),
 }
 """By type of provider, genai-prices' ids of the price lists, the first that has the model."""
 
@@ -36,7 +36,7 @@ _LISTED_VENDORS = frozenset(
 
 _DATE = re.compile(r"-20\d\d-?[01]\d-?[0-3]\d$")
 _LONG_CONTEXT = re.compile(r"\[1m\]$", re.IGNORECASE)
-_GEOGRAPHY = re.compile(r"^(?!global\.)[a-z]{2,6}(?:-gov)?\.(?=[a-z0-9]+\.)")
+_GEOGRAPHY = re.compile(r"^(?!global\.)[a-z]{2,6}\.(?=[a-z0-9]+\.)")
 
 
 def vendors_of(kind: str, model: str) -> tuple[str, ...]:

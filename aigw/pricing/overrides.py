@@ -60,11 +60,11 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
         It is the same for long inputs and in every class of service.
         """
         if listed is None:
-            return Price(rates=self.rates)
+            return Price(rates=self.rates, has_one_rate=True)
         rates = msgspec.structs.replace(
             self.rates, web_search=listed.rates.web_search, file_search=listed.rates.file_search
         )
-        return Price(rates=rates, context_window=listed.context_window)
+        return Price(rates=rates, has_one_rate=True, context_window=listed.context_window)
 
 
 def configured(prices: Iterable[PriceSettings]) -> list[Override]:

@@ -15,16 +15,15 @@ What a usage has and a price has not:
 - Input, output, audio, and searches without a rate make the whole response unpriced. Audio is not
   charged as text: it costs up to twenty times as much. So does what never has a rate: a code
   interpreter is paid by the container, which several responses may share.
+- A class of service without rates of its own makes it unpriced too: a fast one costs up to six times
+  the standard one, and a patient one half of it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-if TYPE_CHECKING:
-    from aigw.wire.facts import UsageFact
+from aigw.wire.facts import UsageFact
 
 _MILLION = 1_000_000
 MOST_MICROS = 1_000_000 * _MILLION
@@ -38,7 +37,7 @@ _UNRATED = frozenset({"code_interpreter_calls"})
 """Kinds of use that cost money, and nobody can tell from one response how much."""
 
 TIERS_OF_SERVICE = ("batch", "flex", "priority", "fast")
-"""Classes of service that providers charge otherwise than the standard one."""
+"""Classes of service that providers charge otherwise than the standard one, and say so."""
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -75,8 +74,9 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         rates: of the standard class of service.
         tiers: where long inputs cost otherwise, by rising threshold.
-        services: of other classes of service, by name, each complete; one that is missing is
-            charged as the standard one.
+        services: of other classes of service, by name, each complete.
+        has_one_rate: whether classes of service that `services` has not cost what the standard one
+            does; else nobody knows what they cost.
         context_window: most input tokens that the model takes; None where nobody says.
         us_percent: what tokens cost, in percent, where the model was asked to run in the USA only.
     """
@@ -84,12 +84,20 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rates: Rates
     tiers: tuple[Tier, ...] = ()
     services: dict[str, Price] = {}
+    has_one_rate: bool = False
     context_window: int | None = None
     us_percent: int = 100
 
-    def rates_for(self, input_tokens: int, service: str = "") -> Rates:
-        """The rates that a whole input of so many tokens comes under, in a class of service."""
-        price = self.services.get(service, self)
+    def rates_for(self, input_tokens: int, service: str = "") -> Rates | None:
+        """The rates that a whole input of so many tokens comes under, in a class of service.
+
+        None where it is not known what that class costs.
+        """
+        price = self.services.get(service)
+        if price is None:
+            if service and not self.has_one_rate:
+                return None
+            price = self
         found = price.rates
         for tier in price.tiers:
             if input_tokens <= tier.above:
@@ -104,6 +112,8 @@ def cost_micros(price: Price, usage: UsageFact) -> int | None:
     read = usage.cache_read_input_tokens
     written = usage.cache_write_input_tokens
     rates = price.rates_for(fresh + read + written, usage.service_tier)
+    if rates is None:
+        return None
     if rates.input is None and fresh + read + written:
         return None
     if rates.output is None and usage.output_tokens:
@@ -123,6 +133,39 @@ def cost_micros(price: Price, usage: UsageFact) -> int | None:
             return None
         total += further * 100
     return min((total + 50 * _MILLION) // (100 * _MILLION), MOST_MICROS)
+
+
+def most_micros(
+    price: Price,
+    input_tokens: int,
+    output_tokens: int,
+    service: str = "",
+    *,
+    keeps_for_hour: bool = False,
+) -> int | None:
+    """The most that a request can cost whose input and output are no longer than this.
+
+    Nobody knows before the answer how much of the input is written to a cache, which costs more than
+    reading it anew; where the model runs; and whether the class of service that was asked for is given.
+    Searches are not in it: how many there will be, nobody knows either.
+
+    Args:
+        price: the model's.
+        input_tokens: all of the input.
+        output_tokens: the longest answer.
+        service: the class of service that the request asks for.
+        keeps_for_hour: whether it asks for something to be cached for an hour.
+    """
+    lasting = {"cache_ephemeral_1h_input": input_tokens} if keeps_for_hour else {}
+    found = [
+        cost_micros(price, usage)
+        for tier in dict.fromkeys(("", service))
+        for usage in (
+            UsageFact(input_tokens, output_tokens, service_tier=tier, inference_geo="us"),
+            UsageFact(0, output_tokens, 0, input_tokens, 0, lasting, tier, inference_geo="us"),
+        )
+    ]
+    return max((micros for micros in found if micros is not None), default=None)
 
 
 def _or(rate: int | None, fallback: int) -> int:

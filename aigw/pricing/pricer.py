@@ -21,13 +21,13 @@ from aigw.price_settings import PriceSettings
 from aigw.pricing.catalogue import Catalogue, load_catalogue
 from aigw.pricing.cost import UNPRICED, Cost
 from aigw.pricing.overrides import Override, configured, stored
-from aigw.pricing.price import cost_micros
+from aigw.pricing.price import cost_micros, most_micros
 from aigw.pricing.price_list import PriceList, Quote
 from aigw.pricing.refresh import read_refreshed, refreshed_path
 from aigw.provider_settings import ProviderSettings
 from aigw.store.prices import prices_version, read_prices
 from aigw.store.reader import open_reader, snapshot
-from aigw.wire.facts import UsageFact
+from aigw.wire.facts import RequestFacts, UsageFact
 
 if TYPE_CHECKING:
     from aigw.records import InterceptionStart
@@ -138,17 +138,29 @@ class Pricer:
             return UNPRICED
 
     def estimate_micros(
-        self, provider_name: str, model: str, input_tokens: int, output_tokens: int
+        self,
+        provider_name: str,
+        model: str,
+        input_tokens: int,
+        output_tokens: int,
+        facts: RequestFacts,
     ) -> int | None:
-        """The list price of so many tokens now, none of them cached; None where there is no price.
+        """The most that a request may cost with so many tokens now; None where there is no price.
 
         Never raises, and never waits: what budgets reserve for a request.
         """
         try:
             self._refresh()
             quote = self._quote(provider_name, model, clock.now())
-            usage = UsageFact(input_tokens, output_tokens)
-            return None if quote.price is None else cost_micros(quote.price, usage)
+            if quote.price is None:
+                return None
+            return most_micros(
+                quote.price,
+                input_tokens,
+                output_tokens,
+                facts.service_tier,
+                keeps_for_hour=facts.keeps_for_hour,
+            )
         except Exception:  # noqa: BLE001 (a request is not refused for it)
             return None
 

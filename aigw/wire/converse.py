@@ -207,7 +207,8 @@ def usage_fact(usage: dict[str, Any], tier: str = "") -> UsageFact:
     for detail in list_of(usage.get("cacheDetails")):
         found = dict_of(detail)
         if found.get("ttl") in ("5m", "1h"):
-            lifetimes[found["ttl"]] = count_of(found.get("inputTokens")) or 0
+            count = count_of(found.get("inputTokens")) or 0
+            lifetimes[found["ttl"]] = lifetimes.get(found["ttl"], 0) + count
     extra = {
         "cache_creation_input": written,
         "cache_read_input": read,

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 
 from aigw.wire.facts import RequestFacts
-from aigw.wire.lenient import Shape, bound_of, dict_of, json_text, list_of
+from aigw.wire.lenient import ONE_HOUR, Shape, bound_of, dict_of, json_text, list_of, tier_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, tool_result
 
 
 class _Body(msgspec.Struct, gc=False, rename="camel"):
     messages: list[msgspec.Raw] = []
     inference_config: Any = None
+    service_tier: Any = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -42,6 +43,8 @@ def read_request(body: bytes) -> RequestFacts:
         tool_results=new.tool_results(),
         correlating_tool_call_id=new.correlating_tool_call_id(),
         max_output_tokens=bound_of(limits.get("maxTokens"), limits.get("max_new_tokens")),
+        service_tier=tier_of(dict_of(found.service_tier).get("type")),
+        keeps_for_hour=ONE_HOUR in body,
     )
 
 

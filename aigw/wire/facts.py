@@ -32,6 +32,8 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     `client_metadata.session_id`), None where there is none.
     `lacks_usage` is true for a streaming chat completion whose client did not ask for usage.
     `max_output_tokens` is the longest answer the client asks for, None where it sets no bound.
+    `service_tier` is the class of service it asks for (`priority`, `flex`, `fast`), empty for the usual
+    one. `keeps_for_hour` is true where something is to stay in the provider's cache for an hour.
     """
 
     model: str = ""
@@ -43,6 +45,8 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     prompt_cache_key: str | None = None
     lacks_usage: bool = False
     max_output_tokens: int | None = None
+    service_tier: str = ""
+    keeps_for_hour: bool = False
 
 
 class UsageFact(msgspec.Struct, frozen=True, gc=False):

@@ -7,7 +7,17 @@ from typing import Any
 import msgspec
 
 from aigw.wire.facts import RequestFacts
-from aigw.wire.lenient import Shape, bound_of, clean, dict_of, list_of, parse, text_of
+from aigw.wire.lenient import (
+    ONE_HOUR,
+    Shape,
+    bound_of,
+    clean,
+    dict_of,
+    list_of,
+    parse,
+    text_of,
+    tier_of,
+)
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
 
 
@@ -17,6 +27,7 @@ class _Body(msgspec.Struct, gc=False):
     messages: list[msgspec.Raw] = []
     metadata: Any = None
     max_tokens: Any = None
+    speed: Any = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -42,6 +53,8 @@ def read_request(body: bytes) -> RequestFacts:
         correlating_tool_call_id=new.correlating_tool_call_id(),
         session_key=_session_key(dict_of(found.metadata).get("user_id")),
         max_output_tokens=bound_of(found.max_tokens),
+        service_tier=tier_of(found.speed),
+        keeps_for_hour=ONE_HOUR in body,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aigw.wire.facts import RequestFacts, ToolResultFact
-from aigw.wire.lenient import Shape, bound_of, dict_of, json_text, list_of, parse, text_of
+from aigw.wire.lenient import Shape, bound_of, dict_of, json_text, list_of, parse, text_of, tier_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
 
 
@@ -18,6 +18,7 @@ class _Body(msgspec.Struct, gc=False):
     client_metadata: Any = None
     prompt_cache_key: Any = None
     max_output_tokens: Any = None
+    service_tier: Any = None
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -66,6 +67,7 @@ def read_request(body: bytes) -> RequestFacts:
         session_key=session or None,
         prompt_cache_key=text_of(found.prompt_cache_key) or None,
         max_output_tokens=bound_of(found.max_output_tokens),
+        service_tier=tier_of(found.service_tier),
     )
 
 

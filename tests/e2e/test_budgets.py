@@ -133,10 +133,13 @@ def test_a_team_of_two(start_daemon: StartDaemon, model: Model) -> None:
     ada, ada_id = new_key(daemon.database, "ada", user="ada")
     bob, _ = new_key(daemon.database, "bob", user="bob")
     eve, _ = new_key(daemon.database, "eve", user="eve")
+    before = daemon.log.count("budgets have changed")
     done = run_aigw(
         daemon.folder, "groups", "add", "dev", "ada", "bob", "--db", str(daemon.database)
     )
     assert done.returncode == 0
+    # Its notice must not be taken for the budget's.
+    until(lambda: daemon.log.count("budgets have changed") > before, 5, "the daemon's notice")
     set_budget(daemon, "group", "dev", "--tokens", "1")
 
     def statuses(token: str) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aigw.pricing.budget import Budget, Period, Scope, Unit
 from aigw.pricing.cost import UNPRICED, Cost
 from aigw.records import InterceptionStart
-from aigw.wire.facts import UsageFact
+from aigw.wire.facts import RequestFacts, UsageFact
 
 
 class Tariff:
@@ -23,10 +23,15 @@ class Tariff:
         return Cost(tokens * self.rate, "tariff")
 
     def estimate_micros(
-        self, provider_name: str, model: str, input_tokens: int, output_tokens: int
+        self,
+        provider_name: str,
+        model: str,
+        input_tokens: int,
+        output_tokens: int,
+        facts: RequestFacts,
     ) -> int | None:
         """What so many tokens cost."""
-        del provider_name
+        del provider_name, facts
         return None if "free" in model else (input_tokens + output_tokens) * self.rate
 
 

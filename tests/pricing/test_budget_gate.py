@@ -26,6 +26,7 @@ from aigw.pricing.ledger import Estimate, Series
 from aigw.records import CostBasis, InterceptionStart, Record, TokenUsage
 from aigw.store.writer import Writer
 from aigw.tasks import spawn
+from aigw.wire.facts import RequestFacts
 from tests.pricing.tariff import Tariff, budget
 from tests.store.rows import NOON, start
 
@@ -70,7 +71,7 @@ def reserved(gate: BudgetGate, who: Who = ADA) -> int:
 async def test_without_budgets_nothing_is_reserved() -> None:
     gate = BudgetGate()
     assert await gate.admit(ADA, SOME) is FREE
-    assert gate.estimate(ADA, "openai", "gpt-5", 300, None) == (0, 0)
+    assert gate.estimate(ADA, "openai", "gpt-5", 300, RequestFacts()) == (0, 0)
 
 
 async def test_first_come_first_served() -> None:
@@ -179,11 +180,14 @@ async def test_budgets_that_come_while_requests_run_hold_these_too() -> None:
 def test_estimates() -> None:
     gate = gate_of(budget())
     gate.estimator = Tariff(2)
-    assert gate.estimate(ADA, "openai", "gpt-5", 300, 99) == (400, 200)
-    assert gate.estimate(ADA, "openai", "gpt-5", 0, None).tokens == 1 + DEFAULT_OUTPUT_TOKENS
-    assert gate.estimate(ADA, "openai", "free", 300, 99) == (0, 200)
+    facts = RequestFacts(max_output_tokens=49)
+    assert gate.estimate(ADA, "openai", "gpt-5", 300, facts) == (400, 200)
+    assert (
+        gate.estimate(ADA, "openai", "gpt-5", 0, RequestFacts()).tokens == 1 + DEFAULT_OUTPUT_TOKENS
+    )
+    assert gate.estimate(ADA, "openai", "free", 300, facts) == (0, 200)
     covered = Who("ada", "x", is_covered=True)
-    assert gate.estimate(covered, "openai", "gpt-5", 300, 99) == (0, 200)
+    assert gate.estimate(covered, "openai", "gpt-5", 300, facts) == (0, 200)
 
 
 @pytest.mark.parametrize("seed", range(20))

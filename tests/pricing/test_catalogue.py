@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from aigw.pricing.catalogue import Catalogue, ListPrice, NoPrice, load_catalogue
 from aigw.pricing.model_names import LONGEST_MODEL
-from aigw.pricing.price import TIERS_OF_SERVICE, Price, cost_micros
+from aigw.pricing.price import TIERS_OF_SERVICE, Price, Rates, cost_micros
 from aigw.provider_types import PROVIDER_TYPES
 from aigw.wire.facts import UsageFact
 
@@ -50,6 +50,23 @@ def name_of(kind: str, base_url: str, model: str) -> str | None:
         # The operator says that it is OpenAI, be it behind another proxy.
         ("openai", "http://proxy.example/v1", "gpt-5", "openai/gpt-5"),
         ("openai", "https://api.openai.com/v1", "llama3", None),
+        # Also on this machine, but not what only others serve: the type says whose models they are.
+        ("openai", "http://127.0.0.1:4000/v1", "gpt-5", "openai/gpt-5"),
+        ("openai", "http://127.0.0.1:11434/v1", "gpt-oss-20b", None),
+        ("openai", "http://127.0.0.1:11434/v1", "gpt-oss:20b", None),
+        ("openai", "http://127.0.0.1:11434/v1", "qwen3-coder", None),
+        ("anthropic", "http://127.0.0.1:3456", "claude-sonnet-4-5", "anthropic/claude-sonnet-4-5"),
+        ("anthropic", "http://127.0.0.1:3456", "glm-4.6", None),
+        # What genai-prices has from OpenRouter is no price of the vendor's.
+        ("openai", "https://api.openai.com/v1", "gpt-oss-120b", None),
+        ("azure", "https://mine.openai.azure.com/openai/v1", "gpt-oss-120b", None),
+        ("vercel", "", "openai/gpt-oss-120b", None),
+        ("chatgpt", "", "gpt-oss-20b", None),
+        ("copilot", "", "gpt-oss-20b", None),
+        # No model of today stands for one of tomorrow.
+        ("anthropic", "", "claude-opus-5-9", None),
+        ("openai", "", "gpt-5.9", None),
+        ("bedrock", "", "us.anthropic.claude-opus-5-9", None),
         ("anthropic", "https://api.anthropic.com", SONNET, "anthropic/claude-sonnet-4-5"),
         ("anthropic", "https://api.anthropic.com", f"{SONNET}[1m]", "anthropic/claude-sonnet-4-5"),
         # Anthropic's API spoken by somebody else, whom one pays.
@@ -71,6 +88,10 @@ def name_of(kind: str, base_url: str, model: str) -> str | None:
         # What a profile of one's own leads to, only AWS knows.
         ("bedrock", "", "arn:aws:bedrock:eu-west-1:1:application-inference-profile/ab12cd34", None),
         ("bedrock", "", "global.anthropic.claude-of-tomorrow-v1:0", None),
+        # GovCloud has prices of its own.
+        ("bedrock", "", f"us-gov.anthropic.{SONNET}-v1:0", None),
+        ("bedrock", "", f"arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/anthropic.{SONNET}-v1:0", None),
+        ("bedrock", "https://bedrock-runtime.us-gov-west-1.amazonaws.com", f"anthropic.{SONNET}-v1:0", None),
         ("azure", "https://mine.openai.azure.com/openai/v1", "gpt-5", "azure/gpt-5"),
         ("azure", "https://mine.openai.azure.com/openai/v1", "our-deployment", None),
         ("google", "", "gemini-2.5-pro", "google/gemini-2.5-pro"),
@@ -79,6 +100,8 @@ def name_of(kind: str, base_url: str, model: str) -> str | None:
         ("google", "", "publishers/google/models/gemini-2.5-pro", "google/gemini-2.5-pro"),
         ("google", "", "claude-sonnet-4-5@20250929", "google/claude-sonnet-4-5"),
         ("openrouter", "", "anthropic/claude-sonnet-4.5", "openrouter/anthropic/claude-sonnet-4.5"),
+        # `:nitro` and `:floor` choose among providers with prices of their own, `:online` searches.
+        ("openrouter", "", "anthropic/claude-sonnet-4.5:nitro", None),
         ("openrouter", "", "openai/gpt-4o:online", None),
         ("vercel", "", "anthropic/claude-sonnet-4.5", "anthropic/claude-sonnet-4-5"),
         ("vercel", "", "xai/grok-4", "x-ai/grok-4-0709"),
@@ -88,12 +111,17 @@ def name_of(kind: str, base_url: str, model: str) -> str | None:
         ("copilot", "https://api.individual.githubcopilot.com", "gpt-4.1", "openai/gpt-4.1"),
         ("copilot", "", "claude-sonnet-4.5", "anthropic/claude-sonnet-4-5"),
         ("copilot", "", "gemini-2.5-pro", "google/gemini-2.5-pro"),
+        ("copilot", "", "grok-code-fast-1", "x-ai/grok-code-fast-1"),
         # A service is known by its address, and what runs here is not OpenAI's.
         ("openai-compat", "https://api.groq.com/openai/v1", "openai/gpt-oss-20b", "groq/openai/gpt-oss-20b"),
         ("openai-compat", "https://api.deepseek.com", "deepseek-chat", "deepseek/deepseek-chat"),
         ("openai-compat", "http://localhost:11434/v1", "gpt-oss-20b", None),
         ("openai-compat", "http://127.0.0.1:8000/v1", "gpt-5", None),
         ("openai-compat", "http://10.0.0.7/api.openai.com", "gpt-5", None),
+        ("openai-compat", "https://api.openai.com.example/v1", "gpt-5", None),
+        ("openai-compat", "https://api.deepseek.community/v1", "deepseek-chat", None),
+        ("openai-compat", "https://api.openai.com:443/v1", "gpt-5", "openai/gpt-5"),
+        ("openai-compat", "https://api.moonshot.ai/v1", "kimi-k2.5", "moonshotai/kimi-k2.5"),
         ("", "", "gpt-5", None),
     ],
 )  # fmt: skip
@@ -137,6 +165,57 @@ def test_prices_by_the_time_of_day() -> None:
     assert isinstance(cheap, Price)
     assert dear.rates.input == 270_000
     assert cheap.rates.input == 135_000
+
+
+def rates_at(base_url: str, model: str, service: str = "", tokens: int = 0) -> Rates:
+    found = CATALOGUE.find("openai", base_url, model)
+    assert isinstance(found, ListPrice)
+    price = found.at(micros(NOW))
+    assert isinstance(price, Price)
+    rates = price.rates_for(tokens, service)
+    assert rates is not None
+    return rates
+
+
+@pytest.mark.parametrize("region", ["us", "eu", "in"])
+def test_openais_regions_cost_a_tenth_more(region: str) -> None:
+    """Of models since GPT-5.4: https://developers.openai.com/api/docs/guides/data-residency."""
+    address = f"https://{region}.api.openai.com/v1"
+    rates = rates_at(address, "gpt-5.5")
+    assert (rates.input, rates.cache_read, rates.output) == (5_500_000, 550_000, 33_000_000)
+    assert rates.web_search == 10_000_000
+    assert rates_at(address, "gpt-5.5", tokens=300_000).input == 11_000_000
+    assert rates_at(address, "gpt-5.5", "priority").output == 82_500_000
+    assert rates_at(address, "gpt-5.2").input == 1_750_000
+    assert rates_at("https://api.openai.com/v1", "gpt-5.5").input == 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "service", "is_known"),
+    [
+        ("openai", "gpt-5", "priority", True),
+        ("openai", "gpt-5", "fast", True),
+        ("openai", "gpt-5", "scale", True),
+        ("openai", "gpt-5.6-sol", "ultrafast", False),
+        ("openai", "gpt-5-nano", "priority", False),
+        ("azure", "gpt-5", "priority", False),
+        # Bought beforehand, for a time.
+        ("anthropic", "claude-opus-4-8", "priority", True),
+        ("anthropic", "claude-opus-4-8", "fast", True),
+        ("anthropic", "claude-sonnet-4-5", "fast", False),
+        ("bedrock", f"global.anthropic.{SONNET}-v1:0", "priority", False),
+        ("google", "gemini-2.5-pro", "priority", False),
+    ],
+)
+def test_a_class_of_service_is_priced_only_where_its_price_is_known(
+    kind: str, model: str, service: str, is_known: bool
+) -> None:
+    found = CATALOGUE.find(kind, "", model)
+    assert isinstance(found, ListPrice)
+    price = found.at(micros(NOW))
+    assert isinstance(price, Price)
+    cost = cost_micros(price, UsageFact(1000, 1000, service_tier=service))
+    assert (cost is not None) is is_known
 
 
 def test_what_no_response_tells_has_no_price() -> None:
@@ -233,6 +312,9 @@ def compare(
     fresh, read, written, output = counts
     rates = price.rates_for(fresh + read + written, service)
     # Where we go by other rules on purpose, and say so in price.py.
+    if rates is None:
+        assert cost_micros(price, UsageFact(fresh, output, service_tier=service)) is None
+        return
     lasting = int(written * share) if rates.cache_write_1h is not None else 0
     audio = int(fresh * share) if rates.input_audio is not None else 0
     if rates.input is None or rates.output is None:

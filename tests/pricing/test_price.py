@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aigw.pricing.price import MOST_MICROS, Price, Rates, Tier, cost_micros
+from aigw.pricing.price import MOST_MICROS, Price, Rates, Tier, cost_micros, most_micros
 from aigw.wire.facts import UsageFact
 
 # No two rates are alike, so that a wrong one shows.
@@ -95,8 +97,68 @@ def test_a_class_of_service_has_its_own_rates_and_tiers() -> None:
     price = Price(rates=Rates(input=2_000_000), services={"batch": batch})
     assert cost_micros(price, UsageFact(1000, 0, service_tier="batch")) == 1000
     assert cost_micros(price, UsageFact(2000, 0, service_tier="batch")) == 3000
-    for standard in ("", "standard", "default", "priority"):
-        assert cost_micros(price, UsageFact(1000, 0, service_tier=standard)) == 2000
+    assert cost_micros(price, UsageFact(1000, 0)) == 2000
+
+
+@pytest.mark.parametrize("service", ["priority", "fast", "flex", "one of tomorrow"])
+def test_a_class_of_service_that_nobody_knows_has_no_price(service: str) -> None:
+    """OpenAI's fast ones cost up to six times the standard one."""
+    usage = UsageFact(1000, 0, service_tier=service)
+    assert cost_micros(rates(input=2_000_000), usage) is None
+    same = Price(rates=Rates(input=2_000_000), has_one_rate=True)
+    assert cost_micros(same, usage) == 2000
+
+
+FAST = Price(
+    rates=Rates(
+        input=6_000_000, output=30_000_000, cache_write=7_500_000, cache_write_1h=12_000_000
+    )
+)
+LONG = Tier(
+    1000,
+    Rates(input=6_000_000, output=22_500_000, cache_write=7_500_000, cache_write_1h=12_000_000),
+)
+CLAUDE = Price(rates=FULL, tiers=(LONG,), services={"fast": FAST}, us_percent=110)
+AS_LISTED = rates(input=3_000_000, output=15_000_000)
+OLDER_CLAUDE = rates(input=3_000_000, output=15_000_000, cache_write=3_750_000)
+
+SHARES = st.tuples(st.integers(0, 900), st.integers(0, 900), st.integers(0, 900))
+
+
+@given(
+    price=st.sampled_from([CLAUDE, AS_LISTED, OLDER_CLAUDE]),
+    shares=SHARES,
+    output=st.integers(0, 2000),
+    service=st.sampled_from(["", "fast"]),
+    geo=st.sampled_from(["", "us"]),
+    asks_for_hour=st.booleans(),
+)
+def test_no_answer_costs_more_than_was_reserved(
+    price: Price,
+    shares: tuple[int, int, int],
+    output: int,
+    service: str,
+    geo: str,
+    asks_for_hour: bool,
+) -> None:
+    fresh, read, written = shares
+    extra = {"cache_ephemeral_1h_input": written} if asks_for_hour else {}
+    most = most_micros(price, sum(shares), output, service, keeps_for_hour=asks_for_hour)
+    assert most is not None
+    # A provider may answer in the standard class though another one was asked for.
+    for tier in {"", service}:
+        usage = UsageFact(fresh, output, read, written, 0, extra, tier, inference_geo=geo)
+        assert (cost_micros(price, usage) or 0) <= most
+
+
+def test_writing_for_an_hour_is_reserved_only_where_it_is_asked_for() -> None:
+    assert most_micros(Price(rates=FULL), 1000, 0) == 3750
+    assert most_micros(Price(rates=FULL), 1000, 0, keeps_for_hour=True) == 6000
+    # In the USA at that, which the answer says and the request need not.
+    assert most_micros(CLAUDE, 1000, 0, "fast", keeps_for_hour=True) == 13_200
+    # In a class that nobody knows, the standard one: it may be that of the answer.
+    assert most_micros(Price(rates=FULL), 1000, 0, "ultrafast") == 3750
+    assert most_micros(rates(input=1), 0, 1) is None
 
 
 @pytest.mark.parametrize(

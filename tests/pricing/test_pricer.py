@@ -19,7 +19,7 @@ from aigw.provider_settings import ProviderSettings
 from aigw.store.database import open_for_writing
 from aigw.store.price_changes import import_prices, set_price, unset_price
 from aigw.store.prices import PriceSource, StoredPrice
-from aigw.wire.facts import UsageFact
+from aigw.wire.facts import RequestFacts, UsageFact
 from tests.e2e.polling import until
 from tests.pricing.data import price_list
 from tests.store.rows import DAY, NOON, start
@@ -27,6 +27,9 @@ from tests.store.rows import DAY, NOON, start
 USAGE = UsageFact(1000, 0)
 PROVIDERS = {
     "openai": ProviderSettings(type="openai", name="openai", base_url="https://api.openai.com/v1"),
+    "anthropic": ProviderSettings(
+        type="anthropic", name="anthropic", base_url="https://api.anthropic.com"
+    ),
     "ollama": ProviderSettings(
         type="openai-compat", name="ollama", base_url="http://localhost:11434/v1"
     ),
@@ -83,6 +86,59 @@ def test_a_listed_model_has_its_cost_source_and_context(site: Site) -> None:
     assert cost.micros == 1250
     assert cost.source.startswith("genai-prices ")
     assert cost.context_window == 400_000
+
+
+def test_an_advisors_tokens_are_priced_as_its_own_model(site: Site) -> None:
+    cost = site.cost("gpt-5-mini", UsageFact(1000, 0, model="gpt-5"))
+    assert cost.micros == 1250
+    assert site.cost("gpt-5-mini").micros == 250
+
+
+def test_the_floor_of_a_broken_off_answer_is_priced(site: Site) -> None:
+    assert site.cost(usage=UsageFact(1000, 10, is_estimate=True)).micros == 1350
+
+
+@pytest.mark.parametrize("hour", [False, True])
+def test_what_is_reserved_covers_what_is_written_to_the_cache(site: Site, hour: bool) -> None:
+    """Sonnet 4.5, $3 a million: $3.75 to keep it for five minutes, $6 for an hour."""
+    facts = RequestFacts(keeps_for_hour=hour)
+    most = site.pricer.estimate_micros("anthropic", "claude-sonnet-4-5", 100_000, 0, facts)
+    extra = {"cache_ephemeral_1h_input": 100_000} if hour else {}
+    usage = UsageFact(0, 0, 0, 100_000, 0, extra)
+    cost = site.cost("claude-sonnet-4-5", usage, provider_name="anthropic").micros
+    assert cost == (600_000 if hour else 375_000)
+    assert most is not None
+    # The USA, where a later model may have to run, are reserved for too.
+    assert cost <= most <= cost * 11 // 10
+
+
+@pytest.mark.parametrize("tokens", [200_000, 200_001, 400_000])
+def test_what_is_reserved_covers_long_inputs(site: Site, tokens: int) -> None:
+    most = site.pricer.estimate_micros(
+        "anthropic", "claude-sonnet-4-5", tokens, 1000, RequestFacts()
+    )
+    for usage in (
+        UsageFact(tokens, 1000),
+        UsageFact(1, 1000, 0, tokens - 1),
+        UsageFact(0, 1000, tokens),
+    ):
+        cost = site.cost("claude-sonnet-4-5", usage, provider_name="anthropic").micros
+        assert most is not None
+        assert cost <= most
+
+
+def test_what_is_reserved_covers_the_class_of_service_asked_for(site: Site) -> None:
+    facts = RequestFacts(service_tier="priority")
+    assert site.pricer.estimate_micros("openai", "gpt-5", 1000, 1000, facts) == 22_500
+    facts = RequestFacts(service_tier="flex")
+    assert site.pricer.estimate_micros("openai", "gpt-5", 1000, 1000, facts) == 11_250
+    assert site.pricer.estimate_micros("ollama", "llama3", 1000, 1000, facts) is None
+
+
+def test_a_price_that_is_set_is_the_same_in_every_class_of_service(site: Site) -> None:
+    site.set(9_000_000)
+    site.later()
+    assert site.cost(usage=UsageFact(1000, 0, service_tier="ultrafast")).micros == 9000
 
 
 def test_a_local_model_is_unpriced(site: Site) -> None:

@@ -194,3 +194,31 @@ def test_odd_bounds_are_none(api: Api, value: Any) -> None:
     names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
     data = body(api, inferenceConfig={"maxTokens": value}, **dict.fromkeys(names, value))
     assert read_request(api, data).max_output_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("api", "fields", "tier"),
+    [
+        (Api.MESSAGES, {"speed": "fast"}, "fast"),
+        (Api.MESSAGES, {"speed": "standard"}, ""),
+        (Api.CHAT_COMPLETIONS, {"service_tier": "priority"}, "priority"),
+        (Api.CHAT_COMPLETIONS, {"service_tier": "auto"}, ""),
+        (Api.RESPONSES, {"service_tier": "flex"}, "flex"),
+        (Api.RESPONSES, {"service_tier": ["flex"]}, ""),
+        (Api.CONVERSE, {"serviceTier": {"type": "priority"}}, "priority"),
+        (Api.CONVERSE, {"serviceTier": "priority"}, ""),
+    ],
+)
+def test_the_class_of_service_asked_for(api: Api, fields: dict[str, Any], tier: str) -> None:
+    assert read_request(api, body(api, **fields)).service_tier == tier
+
+
+@pytest.mark.parametrize("api", [Api.MESSAGES, Api.CHAT_COMPLETIONS, Api.CONVERSE, Api.INVOKE])
+def test_what_is_to_be_cached_for_an_hour(api: Api) -> None:
+    marked = body(api, system=[{"cache_control": {"type": "ephemeral", "ttl": "1h"}}])
+    assert read_request(api, marked).keeps_for_hour
+    shorter = body(api, system=[{"cache_control": {"type": "ephemeral", "ttl": "5m"}}])
+    assert not read_request(api, shorter).keeps_for_hour
+    # Words are no mark.
+    spoken = body(api, system=[{"text": 'say "1h", and {"ttl": "1h"}'}])
+    assert not read_request(api, spoken).keeps_for_hour
