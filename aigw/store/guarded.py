@@ -84,10 +84,9 @@ class _Guard:
         if action == sqlite3.SQLITE_READ:
             if (first.lower(), second.lower()) in _HIDDEN:
                 return _hidden_text(first, second)
-            if not second:
-                # No column is read: rows are counted, perhaps those of a name in a WITH.
-                return ""
-            return "" if first.lower() in self.readable else f"{first} may not be read"
+            # Without a column rows are counted, perhaps those of a name in a WITH.
+            is_free = not second or first.lower() in self.readable
+            return "" if is_free else f"{first} may not be read"
         if action == sqlite3.SQLITE_FUNCTION:
             is_refused = second.lower() in _FUNCTIONS_REFUSED
             return f"the function {second} is not allowed" if is_refused else ""
