@@ -34,8 +34,9 @@ def backup(
 
     database, target = database_path(db, os.environ), Path(file)
     open_reader(database).close()
+    output = OutputFile(target, overwrite=force)
     refuse_target(database, target)
-    with OutputFile(target, overwrite=force) as output:
+    with output:
         with progress_bar("Copying") as progress:
             interceptions = copy_database(database, output.beside, progress)
         with progress_bar("Checking") as progress:

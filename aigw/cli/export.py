@@ -173,9 +173,12 @@ def _export(
     from aigw.cli.progress import progress_bar
     from aigw.export.output_file import OutputFile
     from aigw.export.reading import Reading
+    from aigw.store.backup import refuse_own
     from aigw.store.reader import reading
 
     with reading(database) as connection:
+        if target is not None:
+            refuse_own(database, target)
         filters = whole_ids(connection, filters)
         output = None if target is None else OutputFile(target, overwrite=overwrite)
         with (

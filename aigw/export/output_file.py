@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from aigw.errors import StoreError
+from aigw.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -23,10 +23,13 @@ class OutputFile:
     """A context: write to `stream`, or to the file `beside`; leaving without an error puts it in place.
 
     Raises (on entering and on leaving):
+        ConfigError: the path names no file.
         StoreError: the place is taken, or cannot be written.
     """
 
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+        if not path.name:
+            raise ConfigError(f"{str(path)!r} names no file: give one")
         self.path = path
         self.beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         self.stream: BinaryIO

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,11 @@ def no_breakers() -> Sequence[Mapping[str, Any]]:
     return ()
 
 
+READS_AT_ONCE = 4
+"""Answers of the read API that are made for one user at a time. Each takes a thread, and a page of
+1,000 sessions some 20 MB: a user's hundred requests at once must not cost the relay its memory."""
+
+
 class Pages:
     """Answers for paths that belong to no provider.
 
@@ -122,6 +128,9 @@ class Pages:
         self._keys = keys
         self._breakers = breakers
         self._budgets = budgets
+        self._reads: defaultdict[Viewer, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(READS_AT_ONCE)
+        )
 
     async def respond(
         self, request: web.BaseRequest, path: str, viewer: Viewer | AuthError
@@ -178,9 +187,10 @@ class Pages:
     ) -> web.Response | None:
         if isinstance(viewer, AuthError):
             return _unknown(viewer) if path.startswith(PREFIXES) else None
-        answer = await respond(
-            path, request.query, self._facts.database, initiator=viewer.initiator, me=viewer.me
-        )
+        async with self._reads[viewer]:
+            answer = await respond(
+                path, request.query, self._facts.database, initiator=viewer.initiator, me=viewer.me
+            )
         if answer is None:
             return None
         status, body = answer

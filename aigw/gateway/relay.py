@@ -82,29 +82,43 @@ class Relay:
         except RefusedError as error:
             return await self._refuse(admitted, facts, None, error, arrived)
         try:
-            admission = await self._admit(admitted, facts, prepared, len(plain or body))
+            admission = await self._admit(admitted, facts, prepared, body, plain)
         except RefusedError as error:
             return await self._refuse(admitted, facts, prepared, error, arrived)
         with admission:
             return await self._send(admitted, api, facts, prepared, arrived)
 
     async def _admit(
-        self, admitted: Admitted, facts: RequestFacts, prepared: Prepared, size: int
+        self,
+        admitted: Admitted,
+        facts: RequestFacts,
+        prepared: Prepared,
+        body: bytes,
+        plain: bytes,
     ) -> Admission:
-        """Reserve what the request may cost.
+        """Reserve what the request may cost. `plain` is the body decompressed, empty if it cannot be.
 
         Raises:
-            RefusedError: a budget is spent.
+            RefusedError: a budget is spent, or nobody can tell what the request would cost.
         """
         if self._budgets is None or not self._budgets.is_active:
             return FREE
+        if body and not plain:
+            # Its model is not known, and so its price is not: each such request would be free.
+            encoding = admitted.request.headers.get("Content-Encoding", "")
+            raise RefusedError(
+                400,
+                "unreadable_body",
+                f"there are budgets, and a body with the content coding {encoding!r} cannot be read, or "
+                f"is longer than {self._body_limit} bytes without it: send it as it is",
+            )
         client = _client(admitted, facts)
         caller = admitted.caller
         plan = plan_of(admitted.provider, admitted.headers, central=admitted.central)
         who = Who(
             caller.initiator_id, client.name, caller.api_key_id, client.session_id, plan is not None
         )
-        return await self._budgets.admit(admitted, facts, who, prepared.model, size)
+        return await self._budgets.admit(admitted, facts, who, prepared.model, len(plain))
 
     async def _send(
         self, admitted: Admitted, api: Api, facts: RequestFacts, prepared: Prepared, arrived: float

@@ -34,15 +34,24 @@ COMPANIONS = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, by the end of the name."""
 
 
+def refuse_own(database: Path, target: Path) -> None:
+    """Check that a file at `target` takes nothing of the database's place.
+
+    Raises:
+        StoreError: it is the database itself or belongs to it.
+    """
+    own = [database, *(database.with_name(database.name + end) for end in COMPANIONS)]
+    if any(_is_same(target, path) for path in own):
+        raise StoreError(f"{target} is the database itself: name another file.")
+
+
 def refuse_target(database: Path, target: Path) -> None:
     """Check that a copy may be put at `target`.
 
     Raises:
         StoreError: it is the database itself or belongs to it, or is a database in use.
     """
-    own = [database, *(database.with_name(database.name + end) for end in COMPANIONS)]
-    if any(_is_same(target, path) for path in own):
-        raise StoreError(f"{target} is the database itself: name another file.")
+    refuse_own(database, target)
     for end in COMPANIONS:
         if target.with_name(target.name + end).exists():
             # SQLite would take it for the copy's log, and put old pages into the copy.

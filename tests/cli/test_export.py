@@ -290,6 +290,26 @@ def test_existing_files_stay(store: Store, command: Command, tmp_path: Path) -> 
     assert "cannot write" in command.err
 
 
+@pytest.mark.parametrize("name", ["aigw.db", "aigw.db-wal", "link.db", "hard.db"])
+def test_the_database_is_no_place_for_it(
+    store: Store, command: Command, tmp_path: Path, name: str
+) -> None:
+    store.whole()
+    (tmp_path / "link.db").symlink_to(store.path)
+    (tmp_path / "hard.db").hardlink_to(store.path)
+    target = tmp_path / name
+    assert command.run("export", "-o", str(target), "--force") == 1
+    assert "the database itself" in command.err
+    assert command.lines("export")
+
+
+def test_no_name_is_no_file(store: Store, command: Command) -> None:
+    del store
+    for words in (("export", "-o", ""), ("backup", ""), ("backup", "/")):
+        assert command.run(*words) == 2
+        assert "names no file" in command.err
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -228,6 +228,7 @@ def test_nothing_but_reading(
         "SELECT rowid FROM search WHERE search MATCH 'hello'",
         "EXPLAIN QUERY PLAN SELECT * FROM v_threads",
         "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i FROM n",
+        "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT count(*) FROM n",
         "VALUES (1), (2)",
         "SELECT count(*) FROM v_interceptions WHERE started_us >= micros('2026-01-01T00:00:00Z')",
     ],
@@ -256,6 +257,20 @@ def test_too_long_is_ended(store: Store, command: Command) -> None:
     del store
     assert command.run("sql", "--timeout", "0.05", ENDLESS) == 1
     assert "longer than 0.05 s" in command.err
+
+
+def test_large_values_do_not_delay_the_end(store: Store) -> None:
+    # A hundred megabytes in each of the few steps between two looks at the clock.
+    statement = ENDLESS.replace("max(i)", "max(length(randomblob(i - i + 100000000)))")
+    done = subprocess.run(
+        [sys.executable, "-m", "aigw", "sql", "--db", store.path, "--timeout", "0.05", statement],
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "longer than 0.05 s" in done.stderr
 
 
 def test_a_limit_says_so(store: Store, command: Command) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -342,3 +343,23 @@ async def test_a_plan_spends_tokens_and_no_dollars_but_nothing_is_nothing(
         await until(lambda: len(gate.ledger.rules.budgets) == 2)
         # Tokens count whoever pays, also those from before.
         assert await statuses() == [403, 403, 403]
+
+
+@pytest.mark.parametrize("way", ["unknown coding", "too long"])
+async def test_what_cannot_be_read_is_not_free(
+    tmp_path: Path, simulator: Simulator, way: str
+) -> None:
+    coding, blanks = ("gzip", 17 * 1024 * 1024) if way == "too long" else ("x-own", 0)
+    content = gzip.compress(body() + b" " * blanks)
+    headers: Headers = [("Content-Encoding", coding)]
+    async with budgeted(tmp_path, simulator, budget()) as (running, _):
+        answer = await ask(running, CHAT, content, headers=headers)
+        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (400, "unreadable_body")
+        (row,) = await running.ended(1)
+        assert row["error_type"] == "unreadable_body"
+        assert not simulator.requests
+        # What can be read goes on.
+        readable = gzip.compress(body())
+        assert (
+            await ask(running, CHAT, readable, headers=[("Content-Encoding", "gzip")])
+        ).status == 200

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from tests.gateway.assembly import CONTROL_TOKEN, Gateway, Standing, gateway
 from tests.gateway.client import LONG
 from tests.gateway.test_server import CHAT, ask
 from tests.simulator import Gate, Script, Simulator
+from tests.store.rows import NOON, children, end, start
 from tests.store.writing import Locked
 
 
@@ -317,3 +319,20 @@ def test_the_size_of_a_database(tmp_path: Path) -> None:
     assert database_bytes(database) == 10
     database.with_name("aigw.db-wal").write_bytes(b"x" * 5)
     assert database_bytes(database) == 15
+
+
+async def test_one_user_gets_a_few_answers_at_a_time(running: Gateway) -> None:
+    # Enough of them that an answer takes a while.
+    for number in range(300):
+        key = running.recorder.new_id(NOON + number)
+        first = start(key, NOON + number, client_session_id=f"session-{number}")
+        running.writer.post([first, *children(key, NOON, "hello"), end(key, NOON)])
+    await running.writer.commit([])
+    target = "/api/v2/aibridge/sessions?limit=300"
+    asked = [spawn("ask", ask(running, "GET", target)) for _ in range(20)]
+    most = 0
+    while not all(task.done() for task in asked):
+        most = max(most, sum(thread.name == "read-api" for thread in threading.enumerate()))
+        await asyncio.sleep(0)
+    assert [task.result().status for task in asked] == [200] * 20
+    assert 0 < most <= pages_module.READS_AT_ONCE
