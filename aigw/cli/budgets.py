@@ -81,7 +81,8 @@ def set_one(
     aigw budgets set user anna@example.com --usd 250
 
     A budget of a group or of everyone is an allowance of each member by itself, unless --shared.
-    Of several for the same period the most specific counts: a session's before a user's.
+    Of several for the same period the most specific counts: a key's, then a user's, a group's,
+    everyone's. Those of sessions and clients apply besides.
     """
     from aigw import clock
     from aigw.cli.budget_lines import budget_object, described, key_names

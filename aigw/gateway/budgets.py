@@ -16,10 +16,16 @@ from aigw.telemetry.budget_metrics import BudgetMetrics
 from aigw.wire.facts import RequestFacts
 
 CODE = "budget_exceeded"
+IN_BACKGROUND = "background_not_counted"
 BILLING = "billing_error"
 """The type of errors about money in Anthropic's API, and ours by choice for all."""
 
 _SECOND = 1_000_000
+
+_NOT_COUNTED = (
+    "a response in the background is told its tokens only when it is fetched later, so no budget can "
+    "count it: ask without `background`"
+)
 
 
 class Budgets:
@@ -58,9 +64,13 @@ class Budgets:
             size: of the body, decompressed.
 
         Raises:
-            RefusedError: a budget is spent. The message says which, and when it begins anew.
+            RefusedError: a budget is spent: the message says which, and when it begins anew. Or the
+                request is one that cannot be counted.
         """
         began = time.monotonic()
+        if facts.in_background and self._gate.holds(who):
+            self._metrics.checked("blocked", time.monotonic() - began)
+            raise RefusedError(403, IN_BACKGROUND, _NOT_COUNTED, headers=NO_RETRY)
         name = admitted.provider.name
         try:
             admission = await self._gate.admit(

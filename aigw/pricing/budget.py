@@ -28,7 +28,7 @@ LARGEST_TOKENS = 10**15
 
 
 class Scope(StrEnum):
-    """What a budget is for, the most specific first."""
+    """What a budget is for. See `budget_rules` for which of several counts."""
 
     SESSION = "session"
     KEY = "key"

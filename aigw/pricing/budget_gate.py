@@ -33,6 +33,10 @@ DEFAULT_OUTPUT_TOKENS = 32_000
 """Reserved for the answer where the request sets no bound: the longest that most models give, and
 what Claude Code asks for."""
 
+MOST_OUTPUT_TOKENS = 400_000
+"""Reserved at most, whatever bound the request sets: no model writes more, and one request must not
+hold a whole budget back from all others."""
+
 BYTES_PER_TOKEN = 2
 """Of a request's body. English text has about four, JSON and code three to four, images hundreds; and
 a third less with Claude's newer tokenizer (https://platform.claude.com/docs/en/about-claude/pricing).
@@ -139,11 +143,15 @@ class BudgetGate:
         if not self.ledger.rules:
             return Estimate()
         read = size // BYTES_PER_TOKEN + 1
-        written = facts.max_output_tokens or DEFAULT_OUTPUT_TOKENS
+        written = min(facts.max_output_tokens or DEFAULT_OUTPUT_TOKENS, MOST_OUTPUT_TOKENS)
         micros = None
         if self.estimator is not None and not who.is_covered:
             micros = self.estimator.estimate_micros(provider_name, model, read, written, facts)
         return Estimate(micros or 0, read + written)
+
+    def holds(self, who: Who) -> bool:
+        """Whether there is any budget for who asks."""
+        return bool(self.ledger.rules) and bool(self.ledger.pots(who, self._now()))
 
     async def admit(self, who: Who, estimate: Estimate) -> Admission:
         """Let a request through, as soon as there is room for it.

@@ -33,7 +33,8 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     `lacks_usage` is true for a streaming chat completion whose client did not ask for usage.
     `max_output_tokens` is the longest answer the client asks for, None where it sets no bound.
     `service_tier` is the class of service it asks for (`priority`, `flex`, `fast`), empty for the usual
-    one. `keeps_for_hour` is true where something is to stay in the provider's cache for an hour.
+    one. `keeps_for_hour` is true where something is to stay in the provider's cache for an hour,
+    `in_background` where the answer is to be fetched later.
     """
 
     model: str = ""
@@ -47,6 +48,7 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     max_output_tokens: int | None = None
     service_tier: str = ""
     keeps_for_hour: bool = False
+    in_background: bool = False
 
 
 class UsageFact(msgspec.Struct, frozen=True, gc=False):

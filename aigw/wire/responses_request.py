@@ -19,6 +19,7 @@ class _Body(msgspec.Struct, gc=False):
     prompt_cache_key: Any = None
     max_output_tokens: Any = None
     service_tier: Any = None
+    background: Any = None
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -68,6 +69,7 @@ def read_request(body: bytes) -> RequestFacts:
         prompt_cache_key=text_of(found.prompt_cache_key) or None,
         max_output_tokens=bound_of(found.max_output_tokens),
         service_tier=tier_of(found.service_tier),
+        in_background=_is_true(found.background),
     )
 
 

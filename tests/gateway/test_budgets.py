@@ -363,3 +363,19 @@ async def test_what_cannot_be_read_is_not_free(
         assert (
             await ask(running, CHAT, readable, headers=[("Content-Encoding", "gzip")])
         ).status == 200
+
+
+async def test_what_is_made_in_the_background_cannot_be_counted(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    target = "/openai/v1/responses"
+    content = json.dumps({"model": "sim-text", "input": "later", "background": True}).encode()
+    async with budgeted(tmp_path, simulator, budget(Scope.USER, "eve")) as (running, gate):
+        # Nobody holds this user to a budget.
+        assert (await ask(running, target, content)).status == 200
+        set_budget(running.database, budget(amount=10**12))
+        await until(lambda: len(gate.ledger.rules.budgets) == 2)
+        answer = await ask(running, target, content)
+        error = json.loads(answer.body)["error"]
+        assert (answer.status, error["code"]) == (403, "background_not_counted")
+        assert len(simulator.requests) == 1

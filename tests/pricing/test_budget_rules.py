@@ -11,25 +11,32 @@ from tests.pricing.tariff import budget
 WHO = Who("ada", "Claude Code", "key1", "s1")
 MEMBERS = {"dev": frozenset({"ada", "bob"}), "ops": frozenset({"ada"})}
 RANKED = [
-    budget(Scope.SESSION, "s1"),
-    budget(Scope.SESSION, EACH),
     budget(Scope.KEY, "key1"),
     budget(Scope.KEY, EACH),
     budget(Scope.USER, "ada"),
     budget(Scope.USER, EACH),
-    budget(Scope.CLIENT, "Claude Code"),
-    budget(Scope.CLIENT, EACH),
     budget(Scope.GROUP, "dev"),
     budget(Scope.EVERYONE),
 ]
-"""The most specific first."""
+"""Of who asks, the most specific first."""
+SESSIONS = [budget(Scope.SESSION, "s1"), budget(Scope.SESSION, EACH)]
+CLIENTS = [budget(Scope.CLIENT, "Claude Code"), budget(Scope.CLIENT, EACH)]
 
 
-@pytest.mark.parametrize("first", range(len(RANKED)))
-def test_the_most_specific_counts(first: int) -> None:
-    # In any order of the table.
-    for budgets in (RANKED[first:], RANKED[:first:-1] + RANKED[first : first + 1]):
-        assert BudgetRules(budgets, MEMBERS).applying(WHO) == [RANKED[first]]
+@pytest.mark.parametrize("ranked", [RANKED, SESSIONS, CLIENTS])
+def test_the_most_specific_counts(ranked: list[Budget]) -> None:
+    for first in range(len(ranked)):
+        # In any order of the table.
+        for budgets in (ranked[first:], ranked[:first:-1] + ranked[first : first + 1]):
+            assert BudgetRules(budgets, MEMBERS).applying(WHO) == [ranked[first]]
+
+
+def test_what_clients_say_of_themselves_lifts_no_limit() -> None:
+    rules = BudgetRules([*RANKED, *SESSIONS, *CLIENTS], MEMBERS)
+    assert rules.applying(WHO) == [SESSIONS[0], CLIENTS[0], RANKED[0]]
+    assert rules.applying(Who("ada", "another", "key1", "s2")) == [
+        SESSIONS[1], CLIENTS[1], RANKED[0],
+    ]  # fmt: skip
 
 
 def test_of_several_groups_the_highest_amount_counts() -> None:
@@ -77,9 +84,9 @@ def test_what_does_not_fit(who: Who, scope: Scope, subject: str) -> None:
 
 
 def test_titles() -> None:
-    titles = [each.title for each in RANKED]
+    titles = [each.title for each in [*SESSIONS, *RANKED]]
     assert titles[:4] == ["session s1", "each session", "key key1", "each key"]
-    assert titles[8:] == ["each member of group dev", "each user"]
+    assert titles[6:] == ["each member of group dev", "each user"]
     shared: list[Budget] = [
         budget(Scope.GROUP, "dev", shared=True),
         budget(Scope.EVERYONE, shared=True),
