@@ -79,20 +79,23 @@ CROSS JOIN tool_usages AS earlier ON earlier.seq IN (
   ORDER BY seq DESC LIMIT {SAME_CALL_ID}) AND earlier.interception_seq != t.interception_seq
 CROSS JOIN interceptions AS a ON a.seq = t.interception_seq
 CROSS JOIN interceptions AS p ON p.seq = earlier.interception_seq
-CROSS JOIN interceptions AS b ON b.session_seq = p.session_seq AND b.started_at >= a.started_at
+CROSS JOIN interceptions AS b ON b.parent_seq = p.seq
 WHERE t.seq > ?1 AND t.seq <= ?2 AND t.tool_call_id != ''
   AND p.initiator_id = a.initiator_id AND p.client = a.client
   AND p.client_session_id IS a.client_session_id
   AND (p.started_at, p.id) < (a.started_at, a.id)
-  AND b.parent_seq = p.seq AND b.correlating_tool_call_id = t.tool_call_id
+  AND b.correlating_tool_call_id = t.tool_call_id
   AND (b.started_at, b.id) > (a.started_at, a.id)
 """  # noqa: S608
 
-# An interception and what may be below it, oldest first: a parent is older than its children.
-_YOUNGER = """
-SELECT seq, parent_seq FROM interceptions
-WHERE session_seq = ?1 AND started_at >= (SELECT started_at FROM interceptions WHERE seq = ?2)
-ORDER BY started_at, id
+# An interception and all that is below it. A parent is older than its children: there are no circles.
+_SUBTREE = """
+WITH RECURSIVE tree (seq) AS (
+  VALUES (?1)
+  UNION ALL
+  SELECT b.seq FROM tree CROSS JOIN interceptions AS b ON b.parent_seq = tree.seq
+)
+SELECT seq FROM tree
 """
 
 # What a session is by all that is in it.
@@ -211,17 +214,14 @@ class Linker:
     def _move(self, seq: int, parent: int) -> None:
         """Hang an interception and its descendants below a parent."""
         old, new = self._standing(seq), self._standing(parent)
-        moved = {seq}
-        for younger, above in self._connection.execute(_YOUNGER, (old.session_seq, seq)):
-            if above in moved:
-                moved.add(younger)
+        moved = [row[0] for row in self._connection.execute(_SUBTREE, (seq,))]
         self._connection.execute(
             "UPDATE interceptions SET parent_seq = ? WHERE seq = ?", (parent, seq)
         )
         self._connection.execute(
             "UPDATE interceptions SET thread_seq = ?, session_seq = ?"
             " WHERE seq IN (SELECT value FROM json_each(?))",
-            (new.thread_seq, new.session_seq, json.dumps(list(moved))),
+            (new.thread_seq, new.session_seq, json.dumps(moved)),
         )
         if old.session_seq != new.session_seq:
             remove_empty(self._connection, [old.session_seq])
