@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from aigw.store.database import open_for_writing
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "aigw"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -167,3 +169,23 @@ def test_help_imports_little(arguments: list[str]) -> None:
     assert "aigw.cli.main" in loaded
     heavy = {"aiohttp", "asyncio", "prometheus_client", "cryptography", "aigw.daemon"}
     assert not loaded & heavy
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sessions", "-n", "5"],
+        ["usage", "--by", "model", "--since", "30d"],
+        ["logs", "-n", "5", "-q", "word"],
+        ["interceptions", "list", "--limit", "5"],
+        ["sql", "SELECT 1", "--limit", "5"],
+    ],
+    ids=" ".join,
+)
+def test_reading_imports_little(arguments: list[str], tmp_path: Path) -> None:
+    database = tmp_path / "aigw.db"
+    open_for_writing(database, "normal").close()
+    loaded = loaded_by(*arguments, "--db", str(database))
+    assert "typer" in loaded
+    # Either takes longer to import than the command takes to answer.
+    assert not loaded & {"pydantic", "aigw.settings"}

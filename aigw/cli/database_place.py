@@ -1,4 +1,4 @@
-"""Where the database is, found in a few milliseconds: for `aigw statusline`.
+"""Where the database is, found in a few milliseconds: for `aigw statusline` and what lists records.
 
 `settings.database_path` decides by the same rules (a test compares them), and is asked wherever the
 configuration file may have a say. Importing it takes longer than all else that a status line does.

@@ -54,8 +54,8 @@ def list_interceptions(
     """List interceptions, newest first, as a JSON array with all their records."""
     import asyncio
 
+    from aigw.cli.database_place import database_place
     from aigw.cli.text import prepare_stdout, print_json
-    from aigw.settings import database_path
     from aigw.store.interceptions import PageQuery
 
     _check_limit(limit)
@@ -74,7 +74,7 @@ def list_interceptions(
         after_id=after_id,
         limit=limit,
     )
-    found = asyncio.run(_read(database_path(db, os.environ), query))
+    found = asyncio.run(_read(database_place(db, os.environ), query))
     prepare_stdout()
     print_json(found)
 

@@ -80,8 +80,8 @@ def logs(
     Works whether or not the daemon runs. With --json a line is the same object as in the
     structured log.
     """
+    from aigw.cli.database_place import database_place
     from aigw.cli.filters import make_filters
-    from aigw.settings import database_path
 
     filters = make_filters(
         record_type=record_type,
@@ -96,7 +96,7 @@ def logs(
         status=status,
         query=query,
     )
-    path = database_path(db, os.environ)
+    path = database_place(db, os.environ)
     if lines is None:
         lines = DEFAULT_LINES_FOLLOWING if follow else DEFAULT_LINES
     show = _printer(query, json=json)

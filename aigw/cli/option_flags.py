@@ -41,8 +41,8 @@ def with_option_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command every flag of the table.
 
     `command` has a keyword parameter `flags`, a dict of the flags given, by spelling, for
-    `settings.resolve`; its other parameters are typer's as usual. Use `OptionTableCommand` as its
-    class.
+    `settings.resolve`; its other parameters are typer's as usual. Its class must be
+    `OptionTableCommand`, which the attribute `command_class` says to `tree.load`.
     """
     names: dict[str, str] = {}
     parameters: list[inspect.Parameter] = []
@@ -63,7 +63,7 @@ def with_option_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.Signature([*kept, *parameters])
     wrapper.__signature__ = signature  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-    wrapper.option_flags = True  # type: ignore[attr-defined]
+    wrapper.command_class = OptionTableCommand  # type: ignore[attr-defined]
     del wrapper.__wrapped__  # typer would read the hidden signature through it
     return wrapper
 

@@ -64,9 +64,9 @@ def session(
     Without an id it is the session that was active last. Threads that a tool call started stand
     below that call.
     """
+    from aigw.cli.database_place import database_place
     from aigw.cli.pen import pen_for
     from aigw.cli.text import prepare_stdout, print_json
-    from aigw.settings import database_path
     from aigw.store.reader import reading
     from aigw.store.session_tree import find_session, read_session
 
@@ -80,7 +80,7 @@ def session(
         pen = pen_for(query)
     except ValueError as error:
         raise ConfigError(f"--query: {error}") from error
-    with reading(database_path(db, os.environ)) as connection:
+    with reading(database_place(db, os.environ)) as connection:
         try:
             found = read_session(
                 connection,

@@ -67,9 +67,9 @@ def sessions(
     sessions that another one started.
     """
     from aigw import clock
+    from aigw.cli.database_place import database_place
     from aigw.cli.filters import moment, one_of_statuses, searchable
     from aigw.cli.pen import pen_for
-    from aigw.settings import database_path
     from aigw.store.reader import reading
     from aigw.store.sessions import SessionQuery
 
@@ -86,7 +86,7 @@ def sessions(
         wildcards=True,
         is_counted=False,
     )
-    with reading(database_path(db, os.environ)) as connection:
+    with reading(database_place(db, os.environ)) as connection:
         pages = _pages(connection, wanted, number)
         if json:
             _print_json(pages)
@@ -134,7 +134,7 @@ def _print_table(
 ) -> None:
     from aigw.cli.session_table import SessionTable
     from aigw.cli.text import prepare_stdout
-    from aigw.store.session_tree import unique_beginning
+    from aigw.store.sessions import unique_beginning
 
     prepare_stdout()
     table = SessionTable(pen)

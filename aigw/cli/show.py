@@ -27,12 +27,12 @@ def show(
     ] = None,
 ) -> None:
     """Show everything about one interception, its prompts, tools and thoughts in full."""
+    from aigw.cli.database_place import database_place
     from aigw.cli.text import prepare_stdout, print_json
-    from aigw.settings import database_path
     from aigw.store.interceptions import read_whole
 
     try:
-        found = read_whole(database_path(db, os.environ), interception_id)
+        found = read_whole(database_place(db, os.environ), interception_id)
     except ValueError as error:
         raise StoreError(str(error)) from error
     prepare_stdout()

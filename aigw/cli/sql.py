@@ -57,8 +57,8 @@ def sql(
     micros('2h') is the moment two hours ago as a number, for columns that end in _us.
     """
     from aigw import clock
+    from aigw.cli.database_place import database_place
     from aigw.cli.text import prepare_stdout
-    from aigw.settings import database_path
     from aigw.store.guarded import guarded_reader
 
     if json and csv:
@@ -74,7 +74,7 @@ def sql(
         return
     shown = limit if limit is not None else 0 if json or csv else DEFAULT_ROWS
     functions = {"micros": _micros(clock.now())}
-    with guarded_reader(database_path(db, os.environ), functions) as reader:
+    with guarded_reader(database_place(db, os.environ), functions) as reader:
         answer = reader.run(statement, timeout or None)
         with closing(answer.rows):
             show(answer, shown)

@@ -12,7 +12,6 @@ from typer.main import get_command, get_group
 
 from aigw import __version__
 from aigw.cli.commands import COMMANDS, DESCRIPTION
-from aigw.cli.option_flags import OptionTableCommand
 from aigw.cli.plain_values import take_plain_values
 
 CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["--help", "-h"]}
@@ -55,11 +54,10 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A command, imported now; None when there is none of this name."""
-        del ctx
         if cmd_name not in _BY_NAME:
             return None
         if isinstance(self.commands[cmd_name], _Unloaded):
-            self.commands[cmd_name] = load(cmd_name)
+            self.commands[cmd_name] = load(cmd_name, ctx)
         return self.commands[cmd_name]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -83,11 +81,11 @@ def root() -> Any:
         help=DESCRIPTION,
     )
     app.callback(invoke_without_command=True)(_callback)
-    return get_group(app)
+    return take_plain_values(get_group(app))
 
 
-def load(name: str) -> Any:
-    """Import a command and give it typer's form."""
+def load(name: str, parent: Any = None) -> Any:
+    """Import a command and give it typer's form, in the group whose context is `parent`."""
     command = _BY_NAME[name]
     module, _, attribute = command.target.partition(":")
     target = getattr(import_module(module), attribute)
@@ -95,8 +93,8 @@ def load(name: str) -> Any:
         group = get_group(target)
         group.name = name
         group.short_help = command.help
-        return take_plain_values(group)
+        return take_plain_values(group, parent)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    kind = OptionTableCommand if hasattr(target, "option_flags") else TyperCommand
+    kind = getattr(target, "command_class", TyperCommand)
     app.command(name, cls=kind, short_help=command.help, context_settings=CONTEXT_SETTINGS)(target)
-    return take_plain_values(get_command(app))
+    return take_plain_values(get_command(app), parent)

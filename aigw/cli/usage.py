@@ -80,9 +80,9 @@ def report(
         StoreError: the database cannot be read.
     """
     from aigw import clock
+    from aigw.cli.database_place import database_place
     from aigw.cli.text import prepare_stdout
     from aigw.cli.usage_table import print_table
-    from aigw.settings import database_path
     from aigw.store.reader import reading
     from aigw.store.usage import usage as sums
 
@@ -93,7 +93,7 @@ def report(
     now = clock.now()
     begin = _moment("--since", since, now, zone)
     end = None if until is None else _moment("--until", until, now, zone)
-    with reading(database_path(db, os.environ)) as connection:
+    with reading(database_place(db, os.environ)) as connection:
         groups = sums(connection, dimensions, begin, end, zone)
     prepare_stdout()
     if json:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from aigw.patterns import matches
+from aigw.provider_types import PROVIDER_TYPES
 from aigw.records import RecordType
 
 if TYPE_CHECKING:
@@ -70,6 +72,27 @@ class Filters:
             found.append(("i.status = ?", [self.status]))
         return joined(found)
 
+    @property
+    def on_quarter(self) -> Condition:
+        """What the names in it ask of a row of `usage_quarters`, alias `q`; empty for nothing.
+
+        Where `on_interception` has an index to go by (an id, a session), that is sooner.
+        """
+        if self.interception is not None or self.session is not None:
+            return joined([])
+        found = [
+            (_like(column), [like_pattern(wanted)])
+            for column, wanted in (
+                ("q.model", self.model),
+                ("q.client", self.client),
+                ("q.initiator_id", self.initiator),
+            )
+            if wanted is not None
+        ]
+        if self.provider is not None and not may_be_family(self.provider, wildcards=True):
+            found.append((_like("q.provider_name"), [like_pattern(self.provider)]))
+        return joined(found)
+
 
 def joined(conditions: list[Condition]) -> Condition:
     """All of the conditions as one."""
@@ -85,6 +108,16 @@ def named(column: str, wanted: str, *, wildcards: bool = False) -> Condition:
     if wildcards and "*" in wanted:
         return f"{column} LIKE ? ESCAPE '\\'", [like_pattern(wanted)]
     return f"{column} = ? COLLATE NOCASE", [wanted]
+
+
+def may_be_family(name: str, *, wildcards: bool) -> bool:
+    """Whether an interception's `provider` may be this: the sums have its `provider_name` alone.
+
+    Families are named like types of providers, so every other name can only be a configured one.
+    """
+    if wildcards:
+        return any(matches(name, known) for known in PROVIDER_TYPES)
+    return name.casefold() in PROVIDER_TYPES
 
 
 def like_pattern(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aigw.store.occurrence import occurs
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -41,6 +43,8 @@ def few_interceptions(
     where, values = filters.on_interception
     if not where or bounds.high - bounds.low <= NARROW:
         return None
+    if not occurs(connection, filters.on_quarter, (where, values)):
+        return []
     rows = connection.execute(
         f"SELECT i.seq FROM interceptions AS i WHERE {where} AND i.seq < ?"  # noqa: S608
         " ORDER BY i.seq DESC LIMIT ?",

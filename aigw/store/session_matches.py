@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
-from aigw.store.filters import RUNNING, Condition, joined, named
+from aigw.store.filters import RUNNING, Condition, joined, may_be_family, named
 from aigw.store.rollup import QUARTER, rolled_seq
 from aigw.store.session_text import RARE, TextSessions
 
@@ -218,8 +218,14 @@ class Matches:
     def _on_quarter(self) -> Condition:
         query = self._query
         found = _names(query, ("q.provider_name", "q.model", "q.client"))
+        wildcards = query.wildcards
+        family, either = query.provider, query.any_provider
+        if family is not None and not may_be_family(family, wildcards=wildcards):
+            found.append(("0", []))
+        if either is not None and not may_be_family(either, wildcards=wildcards):
+            found.append(named("q.provider_name", either, wildcards=wildcards))
         if found and query.initiator is not None:
-            found.append(named("q.initiator_id", query.initiator, wildcards=query.wildcards))
+            found.append(named("q.initiator_id", query.initiator, wildcards=wildcards))
         if query.status in _STATUS_SUMS:
             found.append((_STATUS_SUMS[query.status], []))
         return joined(found)

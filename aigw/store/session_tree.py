@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
-from itertools import takewhile
 
 from aigw.store.filters import LISTED_IDS
 from aigw.store.reader import snapshot
@@ -81,20 +80,6 @@ def exact_session(
         owner,
     )
     return found[0] if found else None
-
-
-def unique_beginning(connection: sqlite3.Connection, session_id: str, shortest: int) -> str:
-    """So much of a session's id, `shortest` characters at least, that `find_session` knows it by."""
-    needed = shortest
-    for sql in (
-        "SELECT max(id) FROM sessions WHERE id < ?",
-        "SELECT min(id) FROM sessions WHERE id > ?",
-    ):
-        (neighbour,) = connection.execute(sql, (session_id,)).fetchone()
-        if neighbour is not None:
-            pairs = takewhile(lambda pair: pair[0] == pair[1], zip(session_id, neighbour))  # noqa: B905
-            needed = max(needed, sum(1 for _ in pairs) + 1)
-    return session_id[:needed]
 
 
 def read_session(

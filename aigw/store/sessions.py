@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from aigw.store.filters import Condition, joined, named
@@ -28,6 +29,7 @@ __all__ = [
     "has_sessions",
     "list_sessions",
     "summarise",
+    "unique_beginning",
 ]
 
 SHOWN_PROMPT = 2_000
@@ -112,6 +114,20 @@ def list_sessions(connection: sqlite3.Connection, query: SessionQuery) -> Sessio
         count = matches.count() if query.is_counted else None
         chosen = matches.page(after, query.offset, query.limit)
         return SessionPage(count, _summaries(connection, chosen))
+
+
+def unique_beginning(connection: sqlite3.Connection, session_id: str, shortest: int) -> str:
+    """So much of a session's id, `shortest` characters at least, that `find_session` knows it by."""
+    needed = shortest
+    for sql in (
+        "SELECT max(id) FROM sessions WHERE id < ?",
+        "SELECT min(id) FROM sessions WHERE id > ?",
+    ):
+        (neighbour,) = connection.execute(sql, (session_id,)).fetchone()
+        if neighbour is not None:
+            pairs = takewhile(lambda pair: pair[0] == pair[1], zip(session_id, neighbour))  # noqa: B905
+            needed = max(needed, sum(1 for _ in pairs) + 1)
+    return session_id[:needed]
 
 
 def summarise(connection: sqlite3.Connection, seq: int) -> SessionSummary | None:

@@ -129,7 +129,11 @@ def usage(
                     labels.get(name) or names[name].get(values[name], values[name]) or ""
                     for name in by
                 )
-                found.setdefault(key, Sums()).add(Sums(*row[len(columns) :]))
+                sums = Sums(*row[len(columns) :])
+                if key in found:
+                    found[key].add(sums)
+                else:
+                    found[key] = sums
     return dict(sorted(found.items()))
 
 

@@ -114,7 +114,7 @@ def test_serve_has_exactly_the_flags_of_the_table() -> None:
     with typer.Context(command) as context:
         flags = [flag for p in command.get_params(context) for flag in p.opts]
     expected = [flag for option in OPTIONS for flag in option.flags]
-    assert sorted(flags) == sorted([*expected, "--help"])
+    assert sorted(flags) == sorted([*expected, "--help", "-h"])
 
 
 def settings_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, object]:

@@ -230,6 +230,11 @@ def test_a_provider_does_not_show_its_key() -> None:
         assert "sk-c...9a42" in text
 
 
+def test_families_are_named_like_types() -> None:
+    # `store.filters` goes by it: any other name can only be a configured one.
+    assert {kind.family for kind in TYPES.values()} <= PROVIDER_TYPES.keys()
+
+
 def test_the_configuration_knows_the_same_types() -> None:
     assert set(PROVIDER_TYPES) == set(TYPES)
     for name, facts in PROVIDER_TYPES.items():

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +9,7 @@ from aigw.records import Record, RecordType, Status, log_object
 from aigw.store import queries, selection
 from aigw.store.filters import Filters, resolve_id
 from aigw.store.queries import after, tail
+from aigw.store.rollup import roll_up
 from aigw.store.schema import last_seq
 from tests.store.rows import DAY, HOUR, NOON, SECOND, Store, children, end, prompt, start
 
@@ -127,6 +128,7 @@ def test_filters(
     )
     if indexed:
         store.index()
+        assert not roll_up(store.connection)
     store.whole(
         NOON + DAY,
         prompt="c shared",
@@ -137,6 +139,37 @@ def test_filters(
         **openai,
     )
     assert [text[0] for text in prompts(reader, limit, **filters)] == expected
+
+
+@pytest.mark.parametrize("name", ["model", "client", "provider", "initiator"])
+@pytest.mark.parametrize("text", [None, "word"])
+def test_absent_names_are_told_without_reading_the_interceptions(
+    store: Store,
+    reader: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    text: str | None,
+) -> None:
+    monkeypatch.setattr(selection, "NARROW", 0)
+    for second in range(300):
+        store.whole(NOON + second * SECOND, prompt="a word")
+    store.index()
+    while roll_up(store.connection):
+        pass
+    steps = count(1)
+    reader.set_progress_handler(lambda: next(steps) < 0, 1)
+    assert prompts(reader, text=text, **{name: "absent*"}) == []
+    assert next(steps) < 300
+
+
+def test_running_interceptions_are_found_by_their_names(
+    store: Store, reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "NARROW", 0)
+    store.start(NOON, provider_name="new")
+    while roll_up(store.connection):
+        pass
+    assert len(list(tail(reader, Filters(provider="new"), 10))) == 1
 
 
 def test_time_filter_is_by_record_and_survives_a_clock_set_back(

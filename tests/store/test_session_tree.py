@@ -7,8 +7,8 @@ import pytest
 
 from aigw.records import Status
 from aigw.store.session_object import session_object, summary_object
-from aigw.store.session_tree import exact_session, find_session, read_session, unique_beginning
-from aigw.store.sessions import SessionQuery, list_sessions
+from aigw.store.session_tree import exact_session, find_session, read_session
+from aigw.store.sessions import SessionQuery, list_sessions, unique_beginning
 from tests.store.conversation import Conversation
 from tests.store.rows import NOON, SECOND, Store, end, prompt, start
 

@@ -137,12 +137,17 @@ def test_the_last_active_first(store: Store, reader: sqlite3.Connection) -> None
     assert ids(reader) == ["old", "c", "b", "a"]
 
 
-def test_names_ignore_case_and_stars(store: Store, reader: sqlite3.Connection) -> None:
+@pytest.mark.parametrize("is_rolled", [False, True])
+def test_names_ignore_case_and_stars(
+    store: Store, reader: sqlite3.Connection, is_rolled: bool
+) -> None:
     store.whole(
         client_session_id="S%_1", model="GPT-5", client="Codex CLI", provider="openai",
         provider_name="Mine", initiator_id="Ann",
     )  # fmt: skip
     store.whole(client_session_id="other", initiator_id="bob")
+    if is_rolled:
+        rolled(store)
     for query in (
         {"model": "gpt-5"},
         {"client": "codex cli"},
