@@ -36,6 +36,11 @@ _PER_THOUSAND = 1000
 _UNRATED = frozenset({"code_interpreter_calls"})
 """Kinds of use that cost money, and nobody can tell from one response how much."""
 
+_FURTHER = _UNRATED | {
+    "web_search_requests", "file_search_requests", "prompt_audio", "completion_audio",
+}  # fmt: skip
+"""What `_further` asks for: nearly all responses have other counts, or none."""
+
 TIERS_OF_SERVICE = ("batch", "flex", "priority", "fast")
 """Classes of service that providers charge otherwise than the standard one, and say so."""
 
@@ -127,7 +132,7 @@ def cost_micros(price: Price, usage: UsageFact) -> int | None:
         total += _writing(rates, input_rate, written, usage)
     percent = price.us_percent if usage.inference_geo == "us" else 100
     total *= percent
-    if usage.extra:
+    if not _FURTHER.isdisjoint(usage.extra):
         further = _further(rates, input_rate, usage)
         if further is None:
             return None
