@@ -33,7 +33,7 @@ from aigw.records import (
 )
 from aigw.store.rollup import roll_up
 from aigw.store.schema import migrate
-from aigw.store.search import index_batch
+from aigw.store.search import index_batch, merge_step
 from aigw.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -200,6 +200,9 @@ def build(path: Path, count: int) -> None:
     indexed = 0
     while found := index_batch(connection, 5_000):
         indexed += found
+    # As the daemon's upkeep does it between two batches.
+    while merge_step(connection):
+        pass
     taken = time.monotonic() - began
     print(
         f"{transaction.records_written} records, {indexed} indexed at {taken / max(indexed, 1) * 1e6:.1f} us each"

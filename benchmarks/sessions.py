@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -57,6 +58,9 @@ def _measure(bench: Bench) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="aigw-bench-") as folder:
         store = Path(folder) / "big.db"
         shutil.copyfile(kept, store)
+        with store.open("rb+") as copied:
+            # The disk would otherwise still be busy with the copy while commits are timed.
+            os.fsync(copied.fileno())
         count, session = _look(store)
         size = _size_row(store, count)
         with _writing(bench, store) as figures:
