@@ -13,11 +13,14 @@ Each migration runs in one transaction together with its `user_version`.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 
 from aigw.errors import StoreError
 from aigw.store.migrations import MIGRATIONS
+
+_log = logging.getLogger("aigw.store")
 
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -84,6 +87,12 @@ def migrate(connection: sqlite3.Connection) -> None:
         StoreError: the database is newer than this program.
     """
     check_version(connection)
+    if 0 < (found := schema_version(connection)) < SCHEMA_VERSION:
+        _log.info(
+            "bringing the database from schema version %d to %d: about a minute for a million requests",
+            found,
+            SCHEMA_VERSION,
+        )
     while (version := schema_version(connection)) < SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         try:

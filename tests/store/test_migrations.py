@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -9,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from aigw.records import InterceptionEnd, InterceptionStart, ToolUsage
 from aigw.store.database import open_for_writing
 from aigw.store.migrations import MIGRATIONS
 from aigw.store.rollup import roll_up
+from aigw.store.schema import SCHEMA_VERSION
 from aigw.store.transaction import Transaction
 from tests.store.agents import Step, agents, arrivals, expected, stored
 from tests.store.rows import NOON, start
@@ -124,3 +127,15 @@ def test_what_older_versions_recorded_is_linked_and_summed_up(data: st.DataObjec
             # And the next session finds its place beside them.
             Transaction(connection).write([start("new", NOON, client_session_id="new")])
             assert stored(connection).sessions["new"] == ("new", "local")
+
+
+def test_who_starts_an_older_store_is_told_that_it_takes_a_while(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="aigw.store")
+    Version2(tmp_path / "old.db").connection.close()
+    open_for_writing(tmp_path / "old.db", "normal").close()
+    assert f"from schema version 2 to {SCHEMA_VERSION}" in caplog.text
+    caplog.clear()
+    open_for_writing(tmp_path / "new.db", "normal").close()
+    assert not caplog.records
