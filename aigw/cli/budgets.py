@@ -160,11 +160,14 @@ def show(
 
     path = database_path(db, os.environ)
     rules = list_rules(path)
-    chosen = _chosen(path, rules.budgets, scope, name)
+    chosen, holder = _chosen(path, rules.budgets, scope, name), None
+    if not chosen and scope is not None and name is not None:
+        # Nothing of its own: what it has of those that are for each.
+        chosen, holder = _of_each(path, rules.budgets, scope, name)
     found, unpriced = [], 0
     if chosen:
         with reading(path) as connection:
-            found = standings(connection, rules, chosen, clock.now())
+            found = standings(connection, rules, chosen, clock.now(), holder)
             starts = [each.span.start for each in found if each.budget.unit is Unit.MICROS]
             unpriced = unpriced_since(connection, min(starts)) if starts else 0
     names = key_names(path)
@@ -255,6 +258,18 @@ def _chosen(
         return found
     subject = subject_of(path, kind, name, is_new=False)
     return [budget for budget in found if budget.subject == subject]
+
+
+def _of_each(
+    path: Path, budgets: tuple[Budget, ...], scope: str, name: str
+) -> tuple[list[Budget], str]:
+    """The budgets for each of a scope, and as whom they know a name."""
+    from aigw.cli.budget_words import scope_of, subject_of
+    from aigw.pricing.budget import EACH
+
+    kind = scope_of(scope)
+    each = [budget for budget in budgets if budget.scope is kind and budget.subject == EACH]
+    return each, subject_of(path, kind, name, is_new=False)
 
 
 def _period(text: str | None) -> Period:

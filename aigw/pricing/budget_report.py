@@ -30,9 +30,13 @@ class Standing(NamedTuple):
 
 
 def standings(
-    connection: sqlite3.Connection, rules: BudgetRules, budgets: Iterable[Budget], now: int
+    connection: sqlite3.Connection,
+    rules: BudgetRules,
+    budgets: Iterable[Budget],
+    now: int,
+    holder: str | None = None,
 ) -> list[Standing]:
-    """How budgets stand at a moment (microseconds).
+    """How budgets stand at a moment (microseconds); with a `holder`, a user's or session's name, for it alone.
 
     Holders that spent nothing are left out where nobody names them.
 
@@ -43,7 +47,14 @@ def standings(
     series = {need: Series(need, now) for need in {need_of(budget) for budget in chosen}}
     with snapshot(connection):
         fill(connection, series.values())
-    return [_standing(budget, rules, series) for budget in chosen]
+    found = [_standing(budget, rules, series) for budget in chosen]
+    return found if holder is None else [_only(each, holder) for each in found]
+
+
+def _only(standing: Standing, holder: str) -> Standing:
+    # Of sessions the user stands before the name.
+    kept = [each for each in standing.holdings if each.holder.rpartition("\t")[2] == holder]
+    return standing._replace(holdings=kept or [Holding(holder, 0)])
 
 
 def _standing(budget: Budget, rules: BudgetRules, series: dict[Need, Series]) -> Standing:

@@ -208,6 +208,20 @@ def test_shows_what_is_spent_and_left(command: Command, store: Store) -> None:
     assert "there are no such budgets" in command.err
 
 
+def test_what_one_has_of_a_budget_for_each(command: Command, store: Store) -> None:
+    made(command, "user", "*", "--usd", "5")
+    made(command, "session", "*", "--tokens", "100")
+    spend(store, 1, 4_000_000, initiator_id="ada", client_session_id="s-1")
+    spend(store, 2, 1_000_000, initiator_id="bob", client_session_id="s-2")
+    assert command.lines("budgets", "show", "user", "ada")[1:] == [
+        "  ada  US$4.00 spent  80 %  US$1.00 left"
+    ]
+    (session,) = command.json("budgets", "show", "session", "s-2", "--json")
+    assert [pot["spent"] for pot in session["pots"]] == [10]
+    (unknown,) = command.json("budgets", "show", "session", "s-3", "--json")
+    assert [pot["spent"] for pot in unknown["pots"]] == [0]
+
+
 def test_what_has_no_price_is_told_of(command: Command, store: Store) -> None:
     made(command, "everyone", "--usd", "5")
     begun = start("i-1", clock.now())
