@@ -13,7 +13,7 @@ import pytest
 
 from aigw.store import checkpoint, writing_thread
 from aigw.store.checkpoint import Checkpointer
-from aigw.store.writer import Writer
+from aigw.store.writer import QUICK_TEXT, Writer
 from aigw.tasks import spawn
 from tests.store.rows import NOON, Store, new_store
 from tests.store.writing import begun, ended, said, until
@@ -146,3 +146,23 @@ async def test_the_log_is_bounded_under_unbroken_load(writer: Writer) -> None:
     written = committed * 20_000 // PAGE
     assert written > 10 * checkpoint.LONGEST_LOG_PAGES
     assert log_size(writer.path) < written * FRAME / 2
+
+
+async def test_a_disk_that_is_slow_to_sync_holds_up_no_commit(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_to_sync, synced = threading.Event(), threading.Event()
+
+    def stuck(*_: object) -> None:
+        begun_to_sync.set()
+        synced.wait(30)
+
+    monkeypatch.setattr(checkpoint.Checkpointer, "run", stuck)
+    try:
+        await writer.commit([begun(0)])
+        await until(begun_to_sync.is_set, "a checkpoint")
+        # So long that it goes to the thread, which used to run the checkpoints.
+        await asyncio.wait_for(writer.commit([said(0, "x" * (QUICK_TEXT + 1))]), 10)
+        assert not synced.is_set()
+    finally:
+        synced.set()

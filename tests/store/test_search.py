@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aigw.store import search
 from aigw.store.retention import prune_batch
-from aigw.store.search import TextMatch, index_batch, indexed_seq, match_expression
+from aigw.store.search import TextMatch, index_batch, indexed_seq, match_expression, merge_step
 from tests.store.rows import DAY, NOON, Store, prompt
 
 
@@ -147,3 +147,24 @@ def test_failed_batch_leaves_no_transaction(store: Store) -> None:
     with pytest.raises(sqlite3.OperationalError):
         index_batch(store.connection, 10)
     assert not store.connection.in_transaction
+
+
+def test_segments_are_merged_in_steps_and_never_inside_a_commit(store: Store) -> None:
+    def segments() -> int:
+        found: int = store.connection.execute(
+            "SELECT count(DISTINCT segid) FROM search_idx"
+        ).fetchone()[0]
+        return found
+
+    for number in range(40):
+        store.whole(NOON + number, prompt=f"word{number}")
+        store.index()
+    assert segments() == 40
+    steps = 0
+    while merge_step(store.connection):
+        steps += 1
+    assert steps > 0
+    assert segments() < 16
+    assert store.connection.execute(
+        "SELECT count(*) FROM search WHERE search MATCH 'word*'"
+    ).fetchone() == (40,)
