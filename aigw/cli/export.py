@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from aigw.cli.record_options import (
+    Client,
+    Database,
+    Initiator,
+    Interception,
+    Model,
+    Provider,
+    Query,
+    Session,
+    Since,
+    Status,
+    Until,
+)
 from aigw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,44 +71,20 @@ def export(
             help="Only this type; repeat for several. With csv and parquet a table of it.",
         ),
     ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="From then on: 2h, 7d, a date, or RFC 3339.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Before then: as for --since.")
-    ] = None,
-    provider: Annotated[
-        str | None, typer.Option(help="A provider's type or configured name.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A model; * stands for any text.")] = None,
-    client: Annotated[str | None, typer.Option(help="A client; * stands for any text.")] = None,
-    initiator: Annotated[str | None, typer.Option(help="Who made the request.")] = None,
-    session: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="A session, the start of its id, or `last`."),
-    ] = None,
-    interception: Annotated[
-        str | None, typer.Option(metavar="ID", help="An interception, or the start of its id.")
-    ] = None,
-    status: Annotated[
-        str | None,
-        typer.Option(help="Of interceptions that are completed, failed, aborted or running."),
-    ] = None,
-    query: Annotated[
-        str | None,
-        typer.Option(
-            "--query",
-            "-q",
-            metavar="TEXT",
-            help='All these words, "a phrase" or begin*, in prompts, tools and thoughts.',
-        ),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
+    provider: Provider = None,
+    model: Model = None,
+    client: Client = None,
+    initiator: Initiator = None,
+    session: Session = None,
+    interception: Interception = None,
+    status: Status = None,
+    query: Query = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of a line of jsonl, and stop.")
     ] = False,
-    db: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The database; default from the settings.")
-    ] = None,
+    db: Database = None,
 ) -> None:
     """Write records to a file or to stdout, oldest first, whether or not the daemon runs.
 

@@ -8,6 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aigw.cli.record_options import (
+    Client,
+    Database,
+    Initiator,
+    Interception,
+    Model,
+    Provider,
+    Query,
+    Session,
+    Since,
+    Status,
+    Until,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -38,42 +52,18 @@ def logs(
             help="How many of the last records; 0 for all. Default 100, with --follow 10.",
         ),
     ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="From then on: 2h, 7d, a date, or RFC 3339.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Before then: as for --since.")
-    ] = None,
-    provider: Annotated[
-        str | None, typer.Option(help="A provider's type or configured name.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A model; * stands for any text.")] = None,
-    client: Annotated[str | None, typer.Option(help="A client; * stands for any text.")] = None,
-    initiator: Annotated[str | None, typer.Option(help="Who made the request.")] = None,
-    session: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="A session, the start of its id, or `last`."),
-    ] = None,
-    interception: Annotated[
-        str | None, typer.Option(metavar="ID", help="An interception, or the start of its id.")
-    ] = None,
-    status: Annotated[
-        str | None,
-        typer.Option(help="Of interceptions that are completed, failed, aborted or running."),
-    ] = None,
-    query: Annotated[
-        str | None,
-        typer.Option(
-            "--query",
-            "-q",
-            metavar="TEXT",
-            help='All these words, "a phrase" or begin*, in prompts, tools and thoughts.',
-        ),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
+    provider: Provider = None,
+    model: Model = None,
+    client: Client = None,
+    initiator: Initiator = None,
+    session: Session = None,
+    interception: Interception = None,
+    status: Status = None,
+    query: Query = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    db: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The database; default from the settings.")
-    ] = None,
+    db: Database = None,
 ) -> None:
     """Show the latest records, oldest first, or follow new ones.
 

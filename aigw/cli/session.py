@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aigw.cli.record_options import Database
 from aigw.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ def session(
     initiator: Annotated[
         str | None, typer.Option(help="Whose session, where several have one of this id.")
     ] = None,
-    db: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The database; default from the settings.")
-    ] = None,
+    db: Database = None,
 ) -> None:
     """Show what an agent did: prompts, steps, tool calls with their results, sub-agents, cost.
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from aigw.cli.money import dollars
 from aigw.cli.pen import BOLD, DIM, GREEN, RED, Pen, cells
-from aigw.cli.session_words import short
-from aigw.cli.text import clock_time, visible
+from aigw.cli.text import clock_time, short_number, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,7 +115,7 @@ class SessionTable:
             visible(summary.initiator_id[:1000]),
             f"{summary.requests:,}",
             f"{summary.threads:,}",
-            short(tokens),
+            short_number(tokens),
             self._cost(summary),
             f"{sum(summary.tools.values()):,}",
             f"{summary.errors:,}",

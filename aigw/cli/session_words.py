@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from aigw.cli.money import FINE, dollars
+from aigw.cli.text import short_number
 
 if TYPE_CHECKING:
     from aigw.store.session_parts import CallResult, Figures, Step
@@ -15,16 +16,6 @@ PARSED = 65_536
 """Characters of a call's arguments that are taken apart for their gist; more is shown as it is."""
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
-
-
-def short(value: int) -> str:
-    """Three digits and a unit, where a number is long: 950, 12.3k, 402k, 1.5M."""
-    amount = float(value)
-    for unit in ("", "k", "M", "G"):
-        if amount < 999.5:  # noqa: PLR2004 (what rounds to fewer than four digits)
-            return f"{amount:.3g}{unit}"
-        amount /= 1000
-    return f"{amount:.3g}T"
 
 
 def span(seconds: float) -> str:
@@ -57,9 +48,9 @@ def tokens(sums: Step | Figures | SessionSummary) -> str:
         (sums.cache_write_input_tokens, "cache write"),
         (sums.output_tokens, "out"),
     )
-    text = ", ".join(f"{short(number)} {kind}" for number, kind in kinds if number)
+    text = ", ".join(f"{short_number(number)} {kind}" for number, kind in kinds if number)
     if sums.reasoning_tokens:
-        text += f" ({short(sums.reasoning_tokens)} reasoning)"
+        text += f" ({short_number(sums.reasoning_tokens)} reasoning)"
     return text or "no tokens"
 
 

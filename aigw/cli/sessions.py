@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aigw.cli.record_options import Client, Database, Model, Provider
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
@@ -37,11 +39,9 @@ def sessions(
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begun before then: as for --since.")
     ] = None,
-    provider: Annotated[
-        str | None, typer.Option(help="A provider's type or configured name.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A model; * stands for any text.")] = None,
-    client: Annotated[str | None, typer.Option(help="A client; * stands for any text.")] = None,
+    provider: Provider = None,
+    model: Model = None,
+    client: Client = None,
     initiator: Annotated[str | None, typer.Option(help="Who made the requests.")] = None,
     status: Annotated[
         str | None,
@@ -57,9 +57,7 @@ def sessions(
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    db: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The database; default from the settings.")
-    ] = None,
+    db: Database = None,
 ) -> None:
     """List sessions, the last active first: who, when, what it came to, first and last prompt.
 

@@ -186,16 +186,11 @@ def _print_json(
 def _print_csv(dimensions: Sequence[str], groups: dict[Key, Sums]) -> None:
     import csv
 
-    from aigw.cli.text import visible
+    from aigw.cli.csv_cells import cell
     from aigw.store.usage import Sums
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([*dimensions, *_figures(Sums())])
     for key, sums in groups.items():
-        names = [_no_formula(visible(name)) for name in key]
+        names = [cell(name) for name in key]
         writer.writerow([*names, *_figures(sums).values()])
-
-
-def _no_formula(name: str) -> str:
-    """Spreadsheets run a cell that begins so, and clients choose the names of models."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name

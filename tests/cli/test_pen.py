@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from aigw.cli.highlight import Highlighter
 from aigw.cli.pen import Part, Pen, cells, fitted
-from aigw.cli.session_words import arguments, count, short, span
+from aigw.cli.session_words import arguments, count, span
+from aigw.cli.text import short_number
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 PLAIN = Pen(80, colour=False)
@@ -71,7 +72,7 @@ def test_fitted_is_the_longest_beginning(text: str, width: int) -> None:
 
 
 def test_words() -> None:
-    assert [short(n) for n in (0, 999, 1000, 12_345, 999_999, 1_500_000)] == [
+    assert [short_number(n) for n in (0, 999, 1000, 12_345, 999_999, 1_500_000)] == [
         "0",
         "999",
         "1k",
