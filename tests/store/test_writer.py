@@ -120,8 +120,10 @@ async def test_nothing_overtakes_what_the_thread_has(writer: Writer, path: Path)
 async def test_all_that_waits_for_the_thread_is_one_transaction(writer: Writer) -> None:
     """The upkeep between two of many batches would make the last one wait for seconds."""
     statements = Statements(writer)
-    busy = threading.Event()
-    held = writer.call(lambda _: busy.wait())
+    began, busy = threading.Event(), threading.Event()
+    held = writer.call(lambda _: (began.set(), busy.wait(60)))
+    # Else a thread slow to wake takes the first commits along with the call.
+    await asyncio.to_thread(began.wait)
     waiting = []
     for number in range(20):
         waiting.append(writer.commit([begun(number)]))
