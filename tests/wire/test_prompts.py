@@ -37,6 +37,18 @@ def facts(api: Api, last: list[Any]) -> RequestFacts:
     return read_request(api, json.dumps({"model": "m", key: last}).encode())
 
 
+def agent_message(kind: str, *payload: Any) -> dict[str, Any]:
+    """What an agent of Codex' sends another, as the other's request brings it."""
+    head = f"Message Type: {kind}\nTask name: /root/callers\nSender: /root\nPayload:\n"
+    content = [{"type": "input_text", "text": head}, *payload]
+    return {"type": "agent_message", "author": "/root", "recipient": "x", "content": content}
+
+
+def sealed(words: Any) -> dict[str, Any]:
+    return {"type": "encrypted_content", "encrypted_content": words}
+
+
+ENVIRONMENT = said("<environment_context>\n  <cwd>/home</cwd>\n</environment_context>")
 MESSAGES = [
     ([said("hello ")], "hello "),
     ([said("")], None),
@@ -96,6 +108,13 @@ RESPONSES = [
     ([{"type": "function_call"}, OUTPUT, said(REMINDER)], None),
     ([{"type": "item_reference", "id": "x"}, said("b")], "b"),
     ([said("a"), {"type": "item_reference", "id": "x"}], None),
+    # Codex' sub-agents are given their task by their parent, not by a user.
+    ([ENVIRONMENT, agent_message("NEW_TASK", sealed("gAAAA"))], "gAAAA"),
+    ([agent_message("NEW_TASK", {"type": "input_text", "text": "look"})], "look"),
+    ([agent_message("NEW_TASK", sealed(7), None)], None),
+    ([said("a"), {"type": "reasoning"}, OUTPUT, agent_message("FINAL_ANSWER", sealed("b"))], None),
+    ([said("a"), agent_message("MESSAGE", sealed("Message Type: NEW_TASK\nPayload:\nb"))], "a"),
+    ([said("a"), {"type": "agent_message", "content": "b"}, {"type": "agent_message"}], "a"),
 ]
 CASES = [
     *((Api.MESSAGES, *case) for case in MESSAGES),
