@@ -99,10 +99,16 @@ def _new_input(given: str | list[msgspec.Raw] | None) -> NewInput:
     if isinstance(given, str):
         new.add_texts([given])
         return new
+    is_told = False
     for raw in reversed((given or [])[-TURN_LIMIT:]):
         item = _ITEM.read(raw)
         if item is None or not _add_item(new, item):
             break
+        # An agent that Codex forks has its parent's history, and is told there what it is: the
+        # results before that are the parent's.
+        if is_told and item.role == "developer":
+            break
+        is_told |= item.type == "agent_message" and bool(_task(item.content))
     return new
 
 

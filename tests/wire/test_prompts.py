@@ -128,6 +128,17 @@ def test_prompt(api: Api, last: list[Any], prompt: str | None) -> None:
     assert facts(api, last).prompt == prompt
 
 
+def test_what_a_forked_agent_inherits_is_not_new() -> None:
+    history = [said("a"), {"type": "function_call", "call_id": "t1"}, OUTPUT]
+    forked = {"type": "message", "role": "developer", "content": "You are now a new agent."}
+    task = agent_message("NEW_TASK", sealed("look"))
+    found = facts(Api.RESPONSES, [*history, forked, task])
+    assert (found.prompt, found.tool_results, found.correlating_tool_call_id) == ("look", [], None)
+    # An agent that is at work is given more to do beside the result that it waited for.
+    found = facts(Api.RESPONSES, [*history, task])
+    assert (found.prompt, found.correlating_tool_call_id) == ("look", "t1")
+
+
 def test_responses_input_may_be_a_string() -> None:
     assert read_request(Api.RESPONSES, b'{"input":" a "}').prompt == " a "
     assert read_request(Api.RESPONSES, b'{"input":""}').prompt is None
