@@ -125,9 +125,12 @@ class SessionTable:
         self._has_unpriced |= summary.unpriced > 0
         self._has_estimates |= summary.estimated > 0
         plan = summary.plan_micros
-        parts = [dollars(summary.cost_micros)] if summary.cost_micros or not plan else []
+        parts = [dollars(summary.cost_micros)] if summary.cost_micros else []
         if plan:
             parts.append(f"plan {dollars(plan)}")
+        if not parts:
+            # What has no price is not free.
+            parts.append("-" if summary.unpriced else dollars(0))
         marks = ("*" if summary.unpriced else "") + ("~" if summary.estimated else "")
         return " + ".join(parts) + marks
 
