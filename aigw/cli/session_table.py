@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aigw.cli.money import dollars
 from aigw.cli.pen import BOLD, DIM, GREEN, RED, Pen, cells
 from aigw.cli.text import clock_time, short_number, visible
+from aigw.wire.prompts import after_markup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,6 +149,8 @@ class SessionTable:
         first, last = summary.first_prompt, summary.last_prompt
         if first is None or not first.strip():
             return ""
+        # A line is too short for what a client puts before a person's words.
+        first, last = after_markup(first), last and after_markup(last)
         room = self._pen.width - 4
         begin = f"  {self._pen.painted('?', GREEN)} "
         if last is None or last == first:

@@ -57,6 +57,11 @@ def test_what_has_no_price_is_not_free(store: Store, command: Command) -> None:
     assert {row[2]: row[-3] for row in rows} == {"a": "-*", "b": "$0.00", "c": "-*"}
 
 
+def test_what_a_client_puts_before_a_prompt_is_left_out(store: Store, command: Command) -> None:
+    Conversation(store).say("<current_datetime>2026-11-29</current_datetime>\n\nfix it")
+    assert command.lines("sessions")[2] == "  ? fix it"
+
+
 def test_json(store: Store, command: Command) -> None:
     Conversation(store, "one").say("x", calls={"c1": {}})
     Conversation(store, "two", parent_session_id="one").say("y")

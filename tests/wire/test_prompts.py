@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aigw.wire.apis import Api, read_request
-from aigw.wire.prompts import CLIENT_MARKUP, RESULT_LIMIT, only_markup
+from aigw.wire.prompts import CLIENT_MARKUP, RESULT_LIMIT, after_markup, only_markup
 
 if TYPE_CHECKING:
     from aigw.wire.facts import RequestFacts
@@ -235,6 +235,21 @@ def test_large_results_are_cut_between_characters(length: int) -> None:
 )
 def test_only_markup(words: str, expected: bool) -> None:
     assert only_markup(words) is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("fix it", "fix it"),
+        (REMINDER + REMINDER + " fix it ", "\n fix it "),
+        ("<current_datetime>2026</current_datetime>\n\nfix <b>it</b>", "\n\nfix <b>it</b>"),
+        ("<mine>x</mine> fix it", "<mine>x</mine> fix it"),
+        ("fix it " + REMINDER, "fix it " + REMINDER),
+        (REMINDER, REMINDER),
+    ],
+)
+def test_what_follows_markup_at_the_beginning(words: str, expected: str) -> None:
+    assert after_markup(words) == expected
 
 
 def test_the_tags_are_in_lower_case() -> None:
