@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aigw.cli.pen import BOLD, CYAN, DIM, GREEN, MAGENTA, RED, YELLOW, Part, Pen
 from aigw.cli.record_lines import SHORT_ID
 from aigw.cli.session_words import arguments, cost, count, outcome, span, step_cost, tokens
-from aigw.cli.text import clock_time
+from aigw.cli.text import clock_time, free_form
 from aigw.store.session_parts import Origin
 
 if TYPE_CHECKING:
@@ -291,6 +291,8 @@ def _pretty(text: str) -> str:
     """JSON arguments indented, their texts' line breaks as they are; anything else as it is."""
     import json
 
+    if (words := free_form(text)) is not None:
+        return words
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aigw.cli.money import dollars
 from aigw.cli.pen import BOLD, DIM, GREEN, RED, Pen, cells
 from aigw.cli.text import clock_time, short_number, visible
+from aigw.wire.prompts import after_markup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,9 +126,12 @@ class SessionTable:
         self._has_unpriced |= summary.unpriced > 0
         self._has_estimates |= summary.estimated > 0
         plan = summary.plan_micros
-        parts = [dollars(summary.cost_micros)] if summary.cost_micros or not plan else []
+        parts = [dollars(summary.cost_micros)] if summary.cost_micros else []
         if plan:
             parts.append(f"plan {dollars(plan)}")
+        if not parts:
+            # What has no price is not free.
+            parts.append("-" if summary.unpriced else dollars(0))
         marks = ("*" if summary.unpriced else "") + ("~" if summary.estimated else "")
         return " + ".join(parts) + marks
 
@@ -145,6 +149,8 @@ class SessionTable:
         first, last = summary.first_prompt, summary.last_prompt
         if first is None or not first.strip():
             return ""
+        # A line is too short for what a client puts before a person's words.
+        first, last = after_markup(first), last and after_markup(last)
         room = self._pen.width - 4
         begin = f"  {self._pen.painted('?', GREEN)} "
         if last is None or last == first:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from aigw.cli.money import FINE, dollars
-from aigw.cli.text import short_number
+from aigw.cli.text import free_form, short_number
 
 if TYPE_CHECKING:
     from aigw.store.session_parts import CallResult, Figures, Step
@@ -90,6 +90,8 @@ def arguments(text: str) -> str:
     """The gist of a call's arguments: an object's names and values in a row, else the text."""
     if len(text) > PARSED:
         return text
+    if (words := free_form(text)) is not None:
+        return words
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

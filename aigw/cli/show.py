@@ -44,6 +44,8 @@ def show(
 
 
 def _report(found: dict[str, Any]) -> Iterator[str]:
+    from aigw.cli.text import free_form
+
     yield from _facts(found)
     for item in found["user_prompts"]:
         yield from _section("Prompt", item["created_at"], item["prompt"])
@@ -58,7 +60,7 @@ def _report(found: dict[str, Any]) -> Iterator[str]:
         yield from _section(title, item["created_at"], item["content"])
     for item in found["tool_usages"]:
         title = f"Tool {item['tool']} ({item['tool_call_id']})"
-        text = item["input"]
+        text = free_form(item["input"]) or item["input"]
         if item["invocation_error"]:
             text += f"\nfailed: {item['invocation_error']}"
         yield from _section(title, item["created_at"], text)

@@ -32,6 +32,20 @@ def visible_lines(text: str) -> list[str]:
     return [visible(line.expandtabs(4)) for line in lines]
 
 
+def free_form(text: str) -> str | None:
+    """What a tool was given that takes a text and no fields, such as a patch or a script.
+
+    It is recorded as a string in JSON. None where the input is anything else.
+    """
+    if not text.startswith('"'):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, str) and found.strip() else None
+
+
 def _visible_character(character: str) -> str:
     if character.isprintable() or character in _HARMLESS:
         return character

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -93,8 +94,21 @@ def load(name: str, parent: Any = None) -> Any:
         group = get_group(target)
         group.name = name
         group.short_help = command.help
-        return take_plain_values(group, parent)
+        return take_plain_values(_flowing(group), parent)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     kind = getattr(target, "command_class", TyperCommand)
     app.command(name, cls=kind, short_help=command.help, context_settings=CONTEXT_SETTINGS)(target)
-    return take_plain_values(get_command(app), parent)
+    return take_plain_values(_flowing(get_command(app)), parent)
+
+
+def _flowing(command: Any) -> Any:
+    """The command, and those below it, with help that fills the lines of any terminal.
+
+    Of a docstring's later paragraphs rich keeps the line breaks.
+    """
+    if command.help:
+        paragraphs = inspect.cleandoc(command.help).split("\n\n")
+        command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+    for each in getattr(command, "commands", {}).values():
+        _flowing(each)
+    return command

@@ -168,6 +168,15 @@ RULES: tuple[Rule, ...] = (
         headers=(("session_id", None), ("x-client-request-id", None)),
         session=("session_id", BODY_CACHE_KEY),
     ),
+    # Copilot's loop. Others that send the header to GitHub have another User-Agent there.
+    Rule(
+        COPILOT_CLI,
+        agent=("openai/js", "anthropic/js"),
+        headers=(("x-initiator", "agent"),),
+        session=("x-client-session-id",),
+        sub_agent=_COPILOT_SUB_AGENT,
+        named_by_parent=True,
+    ),
     # Continue's bundled OpenAI SDK shows its minified class name instead of `OpenAI`.
     Rule("Continue", agent=("continue/", "ls/js ")),
     # Frameworks and SDKs. `(Async)(Azure)OpenAI/Python` are the Python SDK's client classes.

@@ -146,10 +146,13 @@ def _caller(key: GatewayKey, *, byok: bool) -> Caller:
 
 
 _SEND = (
-    f"Send a gateway key ({PREFIX}...) as `Authorization: Bearer` or `X-Api-Key`: set "
+    f"Send a gateway key ({PREFIX}...) as `Authorization: Bearer`: set "
     "ANTHROPIC_AUTH_TOKEN for Claude Code, OPENAI_API_KEY for OpenAI clients, "
     "AWS_BEARER_TOKEN_BEDROCK for those of AWS. Whoever runs the gateway makes one with `aigw keys create NAME`."
 )
+_SHOWN = {"X-Api-Key": "the API key header"}
+"""Headers that a message must not name: Claude Code shows "Please run /login" in place of one that does."""
+
 _RENEW = "Whoever runs the gateway makes a new one with `aigw keys {}`."
 
 
@@ -160,10 +163,11 @@ def _not_a_key(name: str) -> str:
         else f" To use a provider credential of your own, leave it there and send the gateway key in "
         f"{BYOK_HEADER} (Claude Code: ANTHROPIC_CUSTOM_HEADERS)."
     )
-    return f"the token in {name} is not a key of this gateway. {_SEND}{own}"
+    return f"the token in {_SHOWN.get(name, name)} is not a key of this gateway. {_SEND}{own}"
 
 
 def _refused(refusal: Refusal, name: str) -> AuthError:
+    name = _SHOWN.get(name, name)
     match refusal.reason:
         case Reason.MALFORMED:
             text = "is incomplete or mistyped. Copy it once more, whole and without quotes."

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from aigw.errors import RefusedError
 from aigw.gateway.admitted import Admitted
+from aigw.gateway.errors import NO_RETRY
 from aigw.pricing.budget import Scope, Who, text_of_amount
 from aigw.pricing.budget_gate import Admission, BudgetGate, OverBudget
 from aigw.pricing.budget_settings import BudgetSettings
@@ -100,10 +101,6 @@ def refusal(over: OverBudget, shape: ErrorShape, settings: BudgetSettings) -> Re
     if not settings.is_billing_error or shape is ErrorShape.AWS:
         return RefusedError(403, CODE, message, headers=NO_RETRY)
     return RefusedError(429, BILLING, message, kind=BILLING, headers=NO_RETRY)
-
-
-NO_RETRY = {"x-should-retry": "false"}
-"""The SDKs of OpenAI and Anthropic then send a request once, whatever the status."""
 
 
 def _message(over: OverBudget) -> str:

@@ -95,7 +95,9 @@ def error_response(
 
 def refused(shape: ErrorShape, error: RefusedError) -> web.Response:
     """The answer to a request that the gateway will not serve."""
-    headers = dict(CHALLENGE if error.status == _UNAUTHORIZED else error.headers)
+    headers = dict(error.headers)
+    if error.status == _UNAUTHORIZED:
+        headers |= CHALLENGE | NO_RETRY
     if error.allow is not None:
         headers["Allow"] = error.allow
     return error_response(
@@ -112,6 +114,10 @@ def refused(shape: ErrorShape, error: RefusedError) -> web.Response:
 _UNAUTHORIZED = 401
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="aigw"'}
 """Goes with each 401 (RFC 9110 section 15.5.2)."""
+
+NO_RETRY = {"x-should-retry": "false"}
+"""The SDKs of OpenAI and Anthropic then send a request once, whatever the status. Without it Claude Code
+asks eleven times after a 401, for minutes and without a word in `claude -p`."""
 
 
 def _aws_type(status: int) -> str:

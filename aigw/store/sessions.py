@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 __all__ = [
+    "BY_A_PERSON",
     "SHOWN_PROMPT",
     "SessionPage",
     "SessionQuery",
@@ -31,6 +32,10 @@ __all__ = [
     "summarise",
     "unique_beginning",
 ]
+
+BY_A_PERSON = "i.agent_id IS NULL AND substr(p.prompt, 1, 9) != '<session>'"
+"""Of interceptions `i` and prompts `p`: no agent's task, and not Claude Code's request for a title, which
+it makes beside a prompt with the user's words in this tag."""
 
 SHOWN_PROMPT = 2_000
 """Characters of a prompt in a summary. A prompt may hold a whole file, and a page 1,000 sessions."""
@@ -219,15 +224,15 @@ CROSS JOIN tool_usages AS t ON t.interception_seq = i.seq
 GROUP BY 1, 2 ORDER BY 3 DESC, 2
 """
 
-# The index is walked from one end until there is a prompt: mostly one step. What an agent asks a
-# sub-agent is nobody's prompt, unless there is no other.
-_FIRST_OF_MAIN = """
+# The index is walked from one end until there is a prompt: mostly one step. What nobody typed is
+# shown only where there is nothing else.
+_FIRST_OF_ALL = """
 (SELECT substr(p.prompt, 1, ?2) FROM interceptions AS i
  CROSS JOIN user_prompts AS p ON p.interception_seq = i.seq
- WHERE i.session_seq = j.value AND i.agent_id IS NULL ORDER BY i.seq, p.seq LIMIT 1)
+ WHERE i.session_seq = j.value ORDER BY i.seq, p.seq LIMIT 1)
 """
-_FIRST_OF_ANY = _FIRST_OF_MAIN.replace(" AND i.agent_id IS NULL", "")
-_FIRST_PROMPT = f"ifnull({_FIRST_OF_MAIN}, {_FIRST_OF_ANY})"
+_FIRST_OF_MAIN = _FIRST_OF_ALL.replace("j.value", f"j.value AND {BY_A_PERSON}")
+_FIRST_PROMPT = f"ifnull({_FIRST_OF_MAIN}, {_FIRST_OF_ALL})"
 _LAST_PROMPT = _FIRST_PROMPT.replace("i.seq, p.seq", "i.seq DESC, p.seq DESC")
 _PROMPTS = f"SELECT j.value, {_FIRST_PROMPT}, {_LAST_PROMPT} FROM json_each(?1) AS j"  # noqa: S608
 

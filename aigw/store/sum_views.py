@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aigw.store.rollup import FIGURES, KINDS, QUARTER, ROLLED_SEQ, SUMS
+from aigw.store.sessions import BY_A_PERSON
 from aigw.store.view import EXCERPT, HELP, TOKENS, Column, Kind, View, columns, cost, moment_columns
 
 _QUARTERS_A_DAY = 96
@@ -44,8 +45,8 @@ def _first_prompt(where: str, order: str) -> str:
 
 
 def _prompt_of_session(order: str) -> str:
-    """A human's where there is one: what an agent asks a sub-agent is nobody's prompt."""
-    main = _first_prompt(f"{_IN_SESSION} AND i.agent_id IS NULL", order)
+    """A person's where there is one, else whatever was asked."""
+    main = _first_prompt(f"{_IN_SESSION} AND {BY_A_PERSON}", order)
     return f"ifnull({main}, {_first_prompt(_IN_SESSION, order)})"
 
 

@@ -93,16 +93,25 @@ class NewInput:
 
 def only_markup(text: str) -> bool:
     """Whether the text is nothing but whole `CLIENT_MARKUP` tags and white space."""
+    return not text[_end_of_markup(text) :].strip()
+
+
+def after_markup(text: str) -> str:
+    """The text from where the client's own markup at its beginning ends; all of it where nothing follows."""
+    rest = text[_end_of_markup(text) :]
+    return rest if rest.strip() else text
+
+
+def _end_of_markup(text: str) -> int:
+    """Where the whole `CLIENT_MARKUP` tags end that a text begins with."""
     position = 0
     while opening := _OPENING.match(text, position):
         name = opening[1]
-        if name.lower() not in CLIENT_MARKUP:
-            return False
-        end = text.find(f"</{name}>", opening.end())
+        end = text.find(f"</{name}>", opening.end()) if name.lower() in CLIENT_MARKUP else -1
         if end < 0:
-            return False
+            break
         position = end + len(name) + 3
-    return not text[position:].strip()
+    return position
 
 
 def tool_result(call_id: Any, content: Any, *, is_error: bool = False) -> ToolResultFact:

@@ -51,6 +51,12 @@ _MODEL_TYPES = frozenset(
 )
 """Items that the model's turns left behind, beside messages of the assistant and `*_call`."""
 
+_NEW_TASK = "Message Type: NEW_TASK"
+_PAYLOAD = "\nPayload:\n"
+"""How Codex frames what one of its agents tells another. Its client tells what the kinds are; that a
+payload is sealed for the model alone, as the call that it is from has it, is said in
+https://github.com/openai/codex/pull/26210."""
+
 
 def read_request(body: bytes) -> RequestFacts:
     """The facts of a request body; all defaults where it is not a JSON object."""
@@ -93,10 +99,16 @@ def _new_input(given: str | list[msgspec.Raw] | None) -> NewInput:
     if isinstance(given, str):
         new.add_texts([given])
         return new
+    is_told = False
     for raw in reversed((given or [])[-TURN_LIMIT:]):
         item = _ITEM.read(raw)
         if item is None or not _add_item(new, item):
             break
+        # An agent that Codex forks has its parent's history, and is told there what it is: the
+        # results before that are the parent's.
+        if is_told and item.role == "developer":
+            break
+        is_told |= item.type == "agent_message" and bool(_task(item.content))
     return new
 
 
@@ -111,7 +123,23 @@ def _add_item(new: NewInput, item: _Item) -> bool:
     if item.role == "user" and kind in ("", "message"):
         texts = block_texts(item.content, ("input_text", "text"))
         new.add_texts(["\n".join(texts)])
+    elif kind == "agent_message" and (task := _task(item.content)):
+        new.add_texts([task])
     return True
+
+
+def _task(content: Any) -> str:
+    """What another agent wants this one to do, word for word; empty where it says something else.
+
+    A sealed one is kept as it is: the parent's `spawn_agent` has the same, and so they are found to
+    belong together.
+    """
+    parts = [dict_of(part) for part in list_of(content)]
+    text = "".join(
+        text_of(part.get("text")) or text_of(part.get("encrypted_content")) for part in parts
+    )
+    head, _, payload = text.partition(_PAYLOAD)
+    return payload if _NEW_TASK in head.splitlines() else ""
 
 
 def _result(item: _Item) -> ToolResultFact:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,17 @@ def test_every_way_to_the_help_gives_the_same_text(
     expected = capsys.readouterr().out
     assert main(words) == 0
     assert capsys.readouterr().out.strip() == expected.strip()
+
+
+@pytest.mark.parametrize("words", [["session"], ["budgets", "set"], ["serve"]])
+def test_help_flows_to_the_width_of_the_terminal(words: list[str]) -> None:
+    done = aigw(*words, "--help")
+    description = done.stdout.partition("\u256d")[0]
+    for paragraph in re.split(r"\n *\n", description):
+        lines = [line.strip() for line in paragraph.splitlines() if line.strip()]
+        for line, following in pairwise(lines):
+            # Nothing breaks where the next word would have had room.
+            assert len(f"{line} {following.split()[0]}") > 78, paragraph
 
 
 def test_no_command_is_wrong_usage_and_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

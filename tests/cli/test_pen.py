@@ -90,4 +90,5 @@ def test_words() -> None:
     ]
     assert [count(1, "byte"), count(2_000, "byte")] == ["1 byte", "2,000 bytes"]
     assert arguments('{"a": "b", "c": [1, null]}') == "a: b, c: [1, null]"
+    assert arguments('"await exec(\\"ls\\")\\n"') == 'await exec("ls")\n'
     assert arguments('{"a": ' + "1" * 5000 + "}") == '{"a": ' + "1" * 5000 + "}"

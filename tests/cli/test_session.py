@@ -228,6 +228,17 @@ def test_odd_arguments(store: Store, command: Command) -> None:
     )
 
 
+def test_a_text_for_a_free_form_tool_is_shown_as_it_is(store: Store, command: Command) -> None:
+    caller = Conversation(store).say("go", calls={"c1": {}})
+    script = '"const a = \\"x\\";\\ntext(a)"'
+    store.connection.execute("UPDATE tool_usages SET input = ?", (script,))
+    line = next(line for line in command.lines("session", "session-1") if "$ Bash" in line)
+    assert line == '    $ Bash const a = "x"; text(a)  => not answered'
+    whole = command.lines("session", "session-1", "--tools")
+    assert whole[-3:] == ['        const a = "x";', "        text(a)", "      => not answered"]
+    assert command.lines("show", caller)[-2:] == ['  const a = "x";', "  text(a)"]
+
+
 def test_child_sessions_and_their_parent(store: Store, command: Command) -> None:
     Conversation(store).say("go")
     Conversation(store, "child", parent_session_id="session-1").say("sub")

@@ -49,6 +49,19 @@ def test_the_table(store: Store, command: Command) -> None:
     assert any(line.startswith("~ ") for line in lines)
 
 
+def test_what_has_no_price_is_not_free(store: Store, command: Command) -> None:
+    Conversation(store, "a").say("x", figures={"cost_micros": 0, "unpriced": 1})
+    Conversation(store, "b").say("x", figures={"cost_micros": 0, "unpriced": 0})
+    Conversation(store, "c").say("x", plan="claude", figures={"cost_micros": 0, "unpriced": 1})
+    rows = [line.split() for line in command.lines("sessions") if "Claude Code" in line]
+    assert {row[2]: row[-3] for row in rows} == {"a": "-*", "b": "$0.00", "c": "-*"}
+
+
+def test_what_a_client_puts_before_a_prompt_is_left_out(store: Store, command: Command) -> None:
+    Conversation(store).say("<current_datetime>2026-11-29</current_datetime>\n\nfix it")
+    assert command.lines("sessions")[2] == "  ? fix it"
+
+
 def test_json(store: Store, command: Command) -> None:
     Conversation(store, "one").say("x", calls={"c1": {}})
     Conversation(store, "two", parent_session_id="one").say("y")

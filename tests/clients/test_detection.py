@@ -63,6 +63,11 @@ TABLE: list[tuple[str | None, dict[str, str], str | None, str | None, str, str |
     ("Xcode/27", {"x__codex__window__id": "w:0", "session__id": ID}, None, None, "Codex", ID),
     ("OpenAI/JS 5.20.1", {"x__initiator": "user", "x__interaction__type": "conversation-user"}, None, "hash", "GitHub Copilot (CLI)", None),
     ("Anthropic/JS 0.94.0", {"x__initiator": "agent", "x__interaction__type": "conversation-agent"}, None, None, "GitHub Copilot (CLI)", None),
+    # Copilot tells the type of what its user asked only, and not of the loop that follows.
+    ("OpenAI/JS 5.20.1", {"x__initiator": "agent"}, None, "hash", "GitHub Copilot (CLI)", None),
+    ("Anthropic/JS 0.94.0", {"x__initiator": "agent"}, None, None, "GitHub Copilot (CLI)", None),
+    ("OpenAI/JS 5.20.1", {"x__initiator": "agent", "originator": "pi", "session_id": ID}, None, None, "pi", ID),
+    ("OpenAI/Python 2.8.1", {"x__initiator": "agent"}, None, None, "OpenAI SDK (Python)", None),
     ("OpenAI/JS 5.20.1", {"x__initiator": "user"}, None, None, "OpenAI SDK (JavaScript)", None),
     ("OpenAI/JS 6.26.0", {"session_id": ID, "x__client__request__id": ID}, None, ID, "pi", ID),
     ("pi (linux)", {"originator": "pi", "session_id": ID}, None, None, "pi", ID),

@@ -201,6 +201,7 @@ def _check(
             body = json.loads(refused.body)
             assert (refused.status, body["error"]["code"]) == ERRORS[cell], where
             assert bool(refused.values("www-authenticate")) is (refused.status == 401)
+            assert bool(refused.values("x-should-retry")) is (refused.status == 401)
         assert simulator.matching(name.encode()) == []
         return
     assert (answer.status, passed.status) == (200, 200), (where, answer.body, passed.body)

@@ -166,7 +166,7 @@ REFUSED: list[tuple[list[tuple[str, str]], str, tuple[str, ...]]] = [
     (
         [("X-Api-Key", "{own}")],
         "not_a_gateway_key",
-        ("the token in X-Api-Key is not a key", "ANTHROPIC_CUSTOM_HEADERS"),
+        ("the token in the API key header is not a key", "ANTHROPIC_CUSTOM_HEADERS"),
     ),
     ([("Authorization", "Basic dXNlcjpwYXNz")], "not_a_gateway_key", ("Authorization",)),
     (
@@ -174,11 +174,15 @@ REFUSED: list[tuple[list[tuple[str, str]], str, tuple[str, ...]]] = [
         "not_a_gateway_key",
         (f"the token in {GOVERNANCE} is not a key", "aigw keys create"),
     ),
-    ([("X-Api-Key", "aigw_")], "malformed_gateway_key", ("incomplete or mistyped", "X-Api-Key")),
+    (
+        [("X-Api-Key", "aigw_")],
+        "malformed_gateway_key",
+        ("incomplete or mistyped", "API key header"),
+    ),
     ([("X-Api-Key", "{ann}x")], "malformed_gateway_key", ("incomplete or mistyped",)),
     ([("Authorization", 'Bearer "{ann}"')], "malformed_gateway_key", ("without quotes",)),
     ([("Authorization", "Bearer {ann} {ann}")], "malformed_gateway_key", ("Authorization",)),
-    ([("X-Api-Key", "aigw_\udce9\udcff_\udce9")], "malformed_gateway_key", ("X-Api-Key",)),
+    ([("X-Api-Key", "aigw_\udce9\udcff_\udce9")], "malformed_gateway_key", ("API key header",)),
     ([("X-Api-Key", "{foreign}")], "unknown_gateway_key", ("is not known", "aigw keys create")),
     ([("X-Api-Key", "{rotated}")], "unknown_gateway_key", ("replaced by a new one",)),
     ([("X-Api-Key", "{deleted}")], "unknown_gateway_key", ("deleted",)),
@@ -207,6 +211,8 @@ def test_refused(
     for secret in (*door.tokens.values(), "dXNlcjpwYXNz", "abc-def"):
         assert secret not in message
         assert secret.rpartition("_")[2] not in message
+    # Claude Code shows "Please run /login" in place of a message with this word.
+    assert "x-api-key" not in message.lower()
     # It goes into JSON, and onto one line of a terminal.
     assert message.encode()
     assert message.isprintable()

@@ -125,6 +125,24 @@ def test_a_sub_agents_prompt_is_shown_where_there_is_no_other(
     assert prompts() == [("fix it", "fix it")] * 2
 
 
+def test_what_a_client_asks_for_a_title_is_not_what_a_session_was_about(
+    store: Store, reader: sqlite3.Connection
+) -> None:
+    title = "<session>\nfix it\n</session>\n\nWrite the title in the language the user wrote in."
+    create_views(reader)
+
+    def prompts() -> set[tuple[str, str]]:
+        (found,) = list_sessions(reader, SessionQuery()).sessions
+        (in_view,) = reader.execute("SELECT first_prompt, last_prompt FROM v_sessions").fetchall()
+        return {(found.first_prompt, found.last_prompt), in_view}
+
+    store.whole(NOON, client_session_id="s", prompt=title)
+    assert prompts() == {(title, title)}
+    store.whole(NOON, client_session_id="s", prompt="fix it")
+    store.whole(NOON, client_session_id="s", prompt=title)
+    assert prompts() == {("fix it", "fix it")}
+
+
 def test_the_last_active_first(store: Store, reader: sqlite3.Connection) -> None:
     for name in ("a", "b", "c"):
         store.whole(NOON, client_session_id=name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aigw.wire.apis import Api, read_request
-from aigw.wire.prompts import CLIENT_MARKUP, RESULT_LIMIT, only_markup
+from aigw.wire.prompts import CLIENT_MARKUP, RESULT_LIMIT, after_markup, only_markup
 
 if TYPE_CHECKING:
     from aigw.wire.facts import RequestFacts
@@ -37,6 +37,18 @@ def facts(api: Api, last: list[Any]) -> RequestFacts:
     return read_request(api, json.dumps({"model": "m", key: last}).encode())
 
 
+def agent_message(kind: str, *payload: Any) -> dict[str, Any]:
+    """What an agent of Codex' sends another, as the other's request brings it."""
+    head = f"Message Type: {kind}\nTask name: /root/callers\nSender: /root\nPayload:\n"
+    content = [{"type": "input_text", "text": head}, *payload]
+    return {"type": "agent_message", "author": "/root", "recipient": "x", "content": content}
+
+
+def sealed(words: Any) -> dict[str, Any]:
+    return {"type": "encrypted_content", "encrypted_content": words}
+
+
+ENVIRONMENT = said("<environment_context>\n  <cwd>/home</cwd>\n</environment_context>")
 MESSAGES = [
     ([said("hello ")], "hello "),
     ([said("")], None),
@@ -96,6 +108,13 @@ RESPONSES = [
     ([{"type": "function_call"}, OUTPUT, said(REMINDER)], None),
     ([{"type": "item_reference", "id": "x"}, said("b")], "b"),
     ([said("a"), {"type": "item_reference", "id": "x"}], None),
+    # Codex' sub-agents are given their task by their parent, not by a user.
+    ([ENVIRONMENT, agent_message("NEW_TASK", sealed("gAAAA"))], "gAAAA"),
+    ([agent_message("NEW_TASK", {"type": "input_text", "text": "look"})], "look"),
+    ([agent_message("NEW_TASK", sealed(7), None)], None),
+    ([said("a"), {"type": "reasoning"}, OUTPUT, agent_message("FINAL_ANSWER", sealed("b"))], None),
+    ([said("a"), agent_message("MESSAGE", sealed("Message Type: NEW_TASK\nPayload:\nb"))], "a"),
+    ([said("a"), {"type": "agent_message", "content": "b"}, {"type": "agent_message"}], "a"),
 ]
 CASES = [
     *((Api.MESSAGES, *case) for case in MESSAGES),
@@ -107,6 +126,17 @@ CASES = [
 @pytest.mark.parametrize(("api", "last", "prompt"), CASES)
 def test_prompt(api: Api, last: list[Any], prompt: str | None) -> None:
     assert facts(api, last).prompt == prompt
+
+
+def test_what_a_forked_agent_inherits_is_not_new() -> None:
+    history = [said("a"), {"type": "function_call", "call_id": "t1"}, OUTPUT]
+    forked = {"type": "message", "role": "developer", "content": "You are now a new agent."}
+    task = agent_message("NEW_TASK", sealed("look"))
+    found = facts(Api.RESPONSES, [*history, forked, task])
+    assert (found.prompt, found.tool_results, found.correlating_tool_call_id) == ("look", [], None)
+    # An agent that is at work is given more to do beside the result that it waited for.
+    found = facts(Api.RESPONSES, [*history, task])
+    assert (found.prompt, found.correlating_tool_call_id) == ("look", "t1")
 
 
 def test_responses_input_may_be_a_string() -> None:
@@ -205,6 +235,21 @@ def test_large_results_are_cut_between_characters(length: int) -> None:
 )
 def test_only_markup(words: str, expected: bool) -> None:
     assert only_markup(words) is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("fix it", "fix it"),
+        (REMINDER + REMINDER + " fix it ", "\n fix it "),
+        ("<current_datetime>2026</current_datetime>\n\nfix <b>it</b>", "\n\nfix <b>it</b>"),
+        ("<mine>x</mine> fix it", "<mine>x</mine> fix it"),
+        ("fix it " + REMINDER, "fix it " + REMINDER),
+        (REMINDER, REMINDER),
+    ],
+)
+def test_what_follows_markup_at_the_beginning(words: str, expected: str) -> None:
+    assert after_markup(words) == expected
 
 
 def test_the_tags_are_in_lower_case() -> None:
