@@ -15,6 +15,7 @@ from typing import Final
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from aigw.errors import AuthError
+from aigw.gateway.errors import EXPIRED_KEY
 from aigw.store.key_ring import KeyRing, Reason, Refusal
 from aigw.store.keys import PREFIX, GatewayKey, holds_key
 
@@ -174,7 +175,7 @@ def _refused(refusal: Refusal, name: str) -> AuthError:
             return AuthError("malformed_gateway_key", f"the gateway key in {name} {text}")
         case Reason.EXPIRED:
             text = f"{refusal.name!r} expired on {_day(refusal.since)}. {_RENEW.format('rotate')}"
-            return AuthError("expired_gateway_key", f"the gateway key in {name}, {text}")
+            return AuthError(EXPIRED_KEY, f"the gateway key in {name}, {text}")
         case Reason.REVOKED:
             text = f"{refusal.name!r}, was revoked on {_day(refusal.since)}. "
             text += _RENEW.format("create")

@@ -97,7 +97,9 @@ def refused(shape: ErrorShape, error: RefusedError) -> web.Response:
     """The answer to a request that the gateway will not serve."""
     headers = dict(error.headers)
     if error.status == _UNAUTHORIZED:
-        headers |= CHALLENGE | NO_RETRY
+        headers |= CHALLENGE
+        if error.code != EXPIRED_KEY:
+            headers |= NO_RETRY
     if error.allow is not None:
         headers["Allow"] = error.allow
     return error_response(
@@ -118,6 +120,10 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="aigw"'}
 NO_RETRY = {"x-should-retry": "false"}
 """The SDKs of OpenAI and Anthropic then send a request once, whatever the status. Without it Claude Code
 asks eleven times after a 401, for minutes and without a word in `claude -p`."""
+
+EXPIRED_KEY = "expired_gateway_key"
+"""The code of the one 401 after which trying again may help: after a 401 that it may try again, Claude
+Code has its `apiKeyHelper` get a new key (https://code.claude.com/docs/en/authentication)."""
 
 
 def _aws_type(status: int) -> str:

@@ -255,8 +255,10 @@ def test_a_key_in_the_query_stays_here(
 
 def test_keys_that_do_not_work_any_more(team: Daemon, model: Model) -> None:
     expired, _ = new_key(team.database, model("old"), expires_at=clock.now() - 1)
-    with pytest.raises(openai.AuthenticationError, match=r"expired on .*aigw keys rotate"):
+    with pytest.raises(openai.AuthenticationError, match=r"expired on .*aigw keys rotate") as error:
         ask_openai(team, expired, model("text"))
+    # Clients that fetch their keys then fetch a new one, and may try again with that.
+    assert "x-should-retry" not in error.value.response.headers
     soon = model("soon")
     lasting, _ = new_key(team.database, soon, expires_at=clock.now() + 3_000_000)
     assert ask_openai(team, lasting, model("text")).choices
@@ -266,8 +268,9 @@ def test_keys_that_do_not_work_any_more(team: Daemon, model: Model) -> None:
     assert ask_openai(team, before, model("text")).choices
     after = keys_command(team, "rotate", name)
     assert ask_openai(team, after, model("text")).choices
-    with pytest.raises(openai.AuthenticationError, match="is not known"):
+    with pytest.raises(openai.AuthenticationError, match="is not known") as error:
         ask_openai(team, before, model("text"))
+    assert error.value.response.headers["x-should-retry"] == "false"
     assert after.startswith(f"aigw_{key_id}_")
 
 
