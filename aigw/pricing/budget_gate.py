@@ -140,11 +140,12 @@ class BudgetGate:
     ) -> tuple[Pot, str] | None:
         """A pot of dollars that cannot count a request, and what has no price (`price.lacking`).
 
-        None where all has one, a plan pays, or a spent pot refuses the request anyway.
+        None where all has one, a plan pays (no pot of dollars counts then), or a spent pot refuses the
+        request anyway.
         """
         pots = self.ledger.pots(who, self._now()) if self.ledger.rules else []
         in_dollars = [pot for pot in pots if pot.budget.unit is Unit.MICROS]
-        if who.is_covered or not in_dollars or any(pot.is_spent for pot in pots):
+        if not in_dollars or any(pot.is_spent for pot in pots):
             return None
         estimator = self.estimator
         part = "" if estimator is None else estimator.lacking(provider_name, model, facts)
