@@ -40,6 +40,9 @@ hour of an agent's work."""
 MOST_INPUT_TOKENS = 1_000_000
 """Of an earlier response. No context window is larger."""
 
+LONGEST_ID = 256
+"""Characters. Real ids have about sixty, and 10,000 of any length must not fill the memory."""
+
 MOST_RESPONSES = 10_000
 """Responses whose tokens are remembered, the latest: some two megabytes."""
 
@@ -70,7 +73,7 @@ class EarlierResponses:
 
     def add(self, response_id: str, tokens: int) -> None:
         """Remember a response. One that is billed in parts is the sum of them."""
-        if not response_id:
+        if not response_id or len(response_id) > LONGEST_ID:
             return
         known = self._tokens.pop(response_id, 0)
         if len(self._tokens) >= MOST_RESPONSES:

@@ -9,6 +9,7 @@ import pytest
 from aigw.pricing.budget_estimate import (
     CONTINUED_TOKENS,
     DEFAULT_CALLS,
+    LONGEST_ID,
     MOST_CALLS,
     MOST_INPUT_TOKENS,
     MOST_RESPONSES,
@@ -95,7 +96,8 @@ def test_what_is_not_known_has_no_price(pricer: Pricer, monkeypatch: pytest.Monk
 def test_earlier_responses_are_remembered_the_latest_only() -> None:
     earlier = EarlierResponses()
     earlier.add("", 7)
-    assert earlier.tokens("") == CONTINUED_TOKENS
+    earlier.add("r" * (LONGEST_ID + 1), 7)
+    assert earlier.tokens("") == earlier.tokens("r" * (LONGEST_ID + 1)) == CONTINUED_TOKENS
     for number in range(MOST_RESPONSES):
         earlier.add(f"resp_{number}", number)
     # One that is billed in parts is one, and is again among the latest.
