@@ -284,12 +284,25 @@ GATEWAY_OPTIONS: tuple[Option, ...] = (
         kind="string",
         group=BUDGETS,
         help="What a client gets over budget: 'forbidden' is status 403, as in Coder's gateway; "
-        "'billing-error' is 429 of the type billing_error. Neither is tried again by SDKs.",
+        "'billing-error' is 429 of the type billing_error; 'usage-limit' is the same, but for OpenAI's API "
+        "of the type usage_limit_reached, at which Codex stops at once. SDKs try none of them again.",
         flag="--budget-refusal",
         variable="AIGW_BUDGET_REFUSAL",
         key="aigw.budget_refusal",
         default="forbidden",
-        choices=("forbidden", "billing-error"),
+        choices=("forbidden", "billing-error", "usage-limit"),
+    ),
+    Option(
+        name="budget_unpriced",
+        kind="string",
+        group=BUDGETS,
+        help="What budgets in dollars do with a model that has no price: 'allow' lets it pass as free, as "
+        "in Coder's gateway; 'refuse' refuses it with the code model_not_priced.",
+        flag="--budget-unpriced",
+        variable="AIGW_BUDGET_UNPRICED",
+        key="aigw.budget_unpriced",
+        default="allow",
+        choices=("allow", "refuse"),
     ),
     Option(
         name="budget_thresholds",

@@ -183,12 +183,18 @@ class Interception:
         self._tokens = UsageFact(0, 0)
         self._cost_micros = self._unpriced = self._estimated = 0
         self._context_window: int | None = None
+        self._has_usage = False
         self.ended = False
 
     @property
     def id(self) -> str:
         """The interception's id."""
         return self._start.interception_id
+
+    @property
+    def has_usage(self) -> bool:
+        """Whether tokens have been recorded."""
+        return self._has_usage
 
     @property
     def awaits_response_id(self) -> bool:
@@ -328,6 +334,7 @@ class Interception:
 
     def _count(self, usage: UsageFact, cost: Cost) -> CostBasis:
         """Add a response to the interception's sums; returns what its cost rests on."""
+        self._has_usage = True
         sums = self._tokens
         self._tokens = UsageFact(
             sums.input_tokens + usage.input_tokens,

@@ -54,6 +54,7 @@ RELOADABLE = frozenset(
         "budget_policy",
         "budget_period",
         "budget_refusal",
+        "budget_unpriced",
         "budget_thresholds",
         "budget_webhook",
         "budget_command",

@@ -89,6 +89,7 @@ class Settings:
     budget_policy: str
     budget_period: str
     budget_refusal: str
+    budget_unpriced: str
     budget_thresholds: tuple[int, ...]
     budget_webhook: Secret
     budget_command: str | None

@@ -36,7 +36,8 @@ CHOSEN = {
     "store_synchronous": ("full", "normal", "full"),
     "budget_policy": ("highest", "highest", "highest"),
     "budget_period": ("day", "week", "month"),
-    "budget_refusal": ("forbidden", "billing-error", "forbidden"),
+    "budget_refusal": ("forbidden", "billing-error", "usage-limit"),
+    "budget_unpriced": ("allow", "refuse", "allow"),
     "budget_webhook": ("https://one", "https://two/b?c=d", "http://127.0.0.1:3"),
 }
 # What an option is given together with, where it cannot stand alone.

@@ -9,7 +9,7 @@ from aigw.errors import UpstreamError
 from aigw.gateway.auth import CREDENTIAL_HEADERS
 from aigw.gateway.dispatch import Dispatch
 from aigw.gateway.dump import Dump
-from aigw.gateway.http1 import UpstreamAnswer
+from aigw.gateway.http1 import Delivery, UpstreamAnswer
 from aigw.providers.call import Call, CentralCredential
 from aigw.providers.provider import Provider
 from aigw.secrets import mask
@@ -32,6 +32,7 @@ class Asking:
 
     __slots__ = (
         "_central",
+        "_delivery",
         "_dispatch",
         "_dump",
         "_first",
@@ -47,6 +48,7 @@ class Asking:
         self._dispatch = dispatch
         self._provider = provider
         self._central = central
+        self._delivery = Delivery()
         self._dump: Dump | None = None
         self._first = _first(provider) if central else None
         self._last: Call | None = None
@@ -61,6 +63,11 @@ class Asking:
     def first_hint(self) -> str:
         """The masked central credential that is tried first; empty where none is."""
         return self._first.hint if self._first is not None else ""
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the provider has the request, and no answer to it has begun."""
+        return self._delivery.is_unanswered
 
     async def resolve(self) -> None:
         """Have the first credential looked for, where it is not known yet which it is.
@@ -86,6 +93,7 @@ class Asking:
             central=self._central,
             on_attempt=self._attempted,
             on_refused=self._refused if dump is not None else None,
+            delivery=self._delivery,
         )
         if sent.credential is not None and sent.credential.hint != first_hint:
             self.served_hint = sent.credential.hint

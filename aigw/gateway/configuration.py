@@ -16,7 +16,7 @@ from aigw.gateway.actor import ActorHeaders
 from aigw.gateway.circuit import BreakerSettings
 from aigw.option_values import command_words
 from aigw.price_settings import PriceSettings
-from aigw.pricing.budget_settings import BudgetSettings
+from aigw.pricing.budget_settings import BudgetSettings, Refusal
 from aigw.provider_settings import ProviderSettings
 from aigw.providers.build import build_provider
 from aigw.providers.key_pool import PoolObserver
@@ -152,7 +152,8 @@ def _actor(settings: Settings, *, send: bool) -> ActorHeaders:
 
 def _budgets(settings: Settings) -> BudgetSettings:
     return BudgetSettings(
-        is_billing_error=settings.budget_refusal == "billing-error",
+        refusal=Refusal(settings.budget_refusal),
+        refuses_unpriced=settings.budget_unpriced == "refuse",
         thresholds=settings.budget_thresholds,
         webhook=settings.budget_webhook,
         command=command_words(settings.budget_command or ""),

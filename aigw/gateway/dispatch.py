@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from aigw.errors import UpstreamError
-from aigw.gateway.http1 import UpstreamAnswer
+from aigw.gateway.http1 import Delivery, UpstreamAnswer
 from aigw.gateway.upstream import Upstream
 from aigw.providers.call import Call, CentralCredential
 from aigw.providers.key_errors import BY_STATUS, key_refusal
@@ -83,6 +83,7 @@ class Dispatch:
         central: bool = True,
         on_attempt: OnAttempt | None = None,
         on_refused: OnRefused | None = None,
+        delivery: Delivery | None = None,
     ) -> Sent:
         """Send a request and return as soon as the answer's head is here.
 
@@ -92,6 +93,7 @@ class Dispatch:
             central: whether one of the pool's goes with it; else the call goes as it stands.
             on_attempt: see `OnAttempt`.
             on_refused: see `OnRefused`.
+            delivery: see `Upstream.send`; of the attempt that runs.
 
         When all credentials that were tried are refused, the last one's answer is returned as it
         came, or rather the last that says to wait: a client gives up for good on any other.
@@ -102,13 +104,13 @@ class Dispatch:
         """
         pool = provider.pool if central else None
         if pool is None:
-            return Sent(await self._ask(call, 1, on_attempt), None, 1, 1)
+            return Sent(await self._ask(call, 1, on_attempt, delivery), None, 1, 1)
         if pool.is_single:
             (credential,) = pool.credentials
             attempt = call.copy()
             await credential.apply(attempt)
-            return Sent(await self._ask(attempt, 1, on_attempt), credential, 1, 1)
-        run = _Run(pool, call, on_attempt, on_refused)
+            return Sent(await self._ask(attempt, 1, on_attempt, delivery), credential, 1, 1)
+        run = _Run(pool, call, on_attempt, on_refused, delivery)
         try:
             return await self._send_from(run)
         except BaseException:
@@ -131,7 +133,7 @@ class Dispatch:
                 continue
             run.attempts += 1
             sent_at = self._now()
-            answer = await self._ask(attempt, run.attempts, run.on_attempt)
+            answer = await self._ask(attempt, run.attempts, run.on_attempt, run.delivery)
             sent = Sent(answer, credential, run.attempts, run.attempts)
             reason = await self._judge(sent, run.on_refused)
             if reason is None:
@@ -147,10 +149,12 @@ class Dispatch:
             return replace(run.refused, attempts=run.attempts)
         raise run.failure or _exhausted(run.pool, now)
 
-    async def _ask(self, call: Call, number: int, on_attempt: OnAttempt | None) -> UpstreamAnswer:
+    async def _ask(
+        self, call: Call, number: int, on_attempt: OnAttempt | None, delivery: Delivery | None
+    ) -> UpstreamAnswer:
         if on_attempt is not None:
             on_attempt(call, number)
-        return await self._upstream.send(call.method, call.url, call.headers, call.body)
+        return await self._upstream.send(call.method, call.url, call.headers, call.body, delivery)
 
     async def _judge(self, sent: Sent, on_refused: OnRefused | None) -> Event | None:
         """Why the answer refuses its credential; None when it does not."""
@@ -174,6 +178,7 @@ class _Run:
     __slots__ = (
         "attempts",
         "call",
+        "delivery",
         "failure",
         "on_attempt",
         "on_refused",
@@ -188,7 +193,9 @@ class _Run:
         call: Call,
         on_attempt: OnAttempt | None,
         on_refused: OnRefused | None,
+        delivery: Delivery | None,
     ) -> None:
+        self.delivery = delivery
         self.pool = pool
         self.call = call
         self.on_attempt = on_attempt

@@ -35,12 +35,13 @@ from aigw.recorder import CLIENT_LEFT, GATEWAY_STOPPED, Ending, Interception
 from aigw.records import Status
 from aigw.wire.apis import Api, is_event_stream
 from aigw.wire.eventstream import CONTENT_TYPE as FRAMES
-from aigw.wire.facts import Outcome, ResponseFact
-from aigw.wire.floor import request_tokens
+from aigw.wire.facts import Outcome, ResponseFact, UsageFact
+from aigw.wire.floor import TIERS_BELOW, request_tokens
 
 _log = logging.getLogger("aigw.gateway")
 
 _NO_BODY = frozenset({204, 304})
+_SUCCESS = 2
 
 _TIER = "X-Amzn-Bedrock-Service-Tier"
 """Where InvokeModel says what Converse and the others say in the answer's body."""
@@ -83,6 +84,7 @@ class Exchange:
         edit: the edit that was applied to the request, to be undone on the answer.
         translation: makes the answer one of the client's API, before it is read.
         passing: is told how it went.
+        tier: the class of service that the client asked for.
         dump: keeps a copy of what goes by, as it was on the wire.
     """
 
@@ -103,6 +105,7 @@ class Exchange:
         "_started",
         "_status",
         "_streaming",
+        "_tier",
         "_translation",
         "_upstream",
     )
@@ -119,6 +122,7 @@ class Exchange:
         streaming: bool,
         arrived: float,
         passing: Pass,
+        tier: str = "",
         edit: ChatUsageEdit | None = None,
         translation: Translation | None = None,
         dump: Dump | None = None,
@@ -132,6 +136,7 @@ class Exchange:
         self._streaming = streaming
         self._arrived = arrived
         self._passing = passing
+        self._tier = tier
         self._edit = edit
         self._translation = translation
         self._dump = dump
@@ -376,7 +381,16 @@ class Exchange:
         answer = self._answer
         facts = answer.finish() if answer is not None else []
         msg_id = answer.response_id if answer is not None else ""
+        if self._may_be_charged() and not any(isinstance(fact, UsageFact) for fact in facts):
+            tier = self._tier if self._tier in TIERS_BELOW else ""
+            facts.append(UsageFact(self._input_floor(), 0, service_tier=tier, is_estimate=True))
         self._interception.abandon(self._ending(outcome), facts, msg_id)
+
+    def _may_be_charged(self) -> bool:
+        """Whether the provider is at work on the request, of which no usage has been recorded."""
+        if self._interception.has_usage:
+            return False
+        return self._asking.is_unanswered or (self._status or 0) // 100 == _SUCCESS
 
     def _input_floor(self) -> int:
         """The tokens of the request at least, where the provider broke off before it had counted."""

@@ -202,6 +202,31 @@ class UpstreamAnswer:
         return self._writing is not None and self._writing.cancel()
 
 
+class Delivery:
+    """Where a request is: whether its provider has all of it, and has not answered."""
+
+    __slots__ = ("_is_sent", "_writing")
+
+    def __init__(self) -> None:
+        self._is_sent = False
+        self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the provider may be at work on it: no answer has begun, and nothing has failed."""
+        return self._is_sent and (self._writing is None or self._writing.done())
+
+    def sent(self, writing: asyncio.Task[None] | None) -> None:
+        """It is on its way; a long body when `writing` is done."""
+        self._is_sent = True
+        self._writing = writing
+
+    def over(self) -> None:
+        """An answer has begun, or there will be none."""
+        self._is_sent = False
+        self._writing = None
+
+
 def head_bytes(
     method: str, target: str, route: Route, headers: CIMultiDict[str], length: int | None
 ) -> bytes:
@@ -230,15 +255,18 @@ async def exchange(
     route: Route,
     headers: CIMultiDict[str],
     body: bytes,
+    delivery: Delivery | None = None,
 ) -> UpstreamAnswer:
     """Send a request on a connection and wait for the head of the answer.
 
-    The connection is the answer's afterwards; when anything is raised it is closed.
+    The connection is the answer's afterwards; when anything is raised it is closed. A cancellation
+    leaves `delivery` as it is.
 
     Raises:
         aiohttp.ClientError, OSError, ValueError: as `gateway.faults` knows them.
     """
     writing: asyncio.Task[None] | None = None
+    delivery = delivery or Delivery()
     try:
         protocol: Any = connection.protocol
         length = len(body) if body or method in _WITH_BODY else None
@@ -258,12 +286,16 @@ async def exchange(
         else:
             transport.write(head)
             writing = spawn("upload", _write(protocol, body))
+        delivery.sent(writing)
         message, content = await _final_answer(protocol)
+        delivery.over()
         return UpstreamAnswer(message, content, connection, route.host, writing)
     except BaseException as error:
         if writing is not None:
             writing.cancel()
         connection.close()
+        if isinstance(error, Exception):
+            delivery.over()
         if isinstance(error, HttpProcessingError):
             raise InvalidAnswerError from error
         raise

@@ -158,6 +158,7 @@ class Relay:
             edit=prepared.edit,
             translation=prepared.translation,
             passing=passing,
+            tier=facts.service_tier,
             dump=dump,
         )
         return await exchange.run(prepared.call)

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from aigw.errors import UpstreamError
 from aigw.gateway.faults import upstream_error
-from aigw.gateway.http1 import Connector, Route, UpstreamAnswer, exchange, route_to
+from aigw.gateway.http1 import Connector, Delivery, Route, UpstreamAnswer, exchange, route_to
 
 KEEPALIVE_SECONDS = 30.0
 """How long an idle upstream connection is kept: less than the 60 s and more of common servers, so
@@ -45,12 +45,18 @@ class Upstream:
         )
 
     async def send(
-        self, method: str, url: str, headers: CIMultiDict[str], body: bytes
+        self,
+        method: str,
+        url: str,
+        headers: CIMultiDict[str],
+        body: bytes,
+        delivery: Delivery | None = None,
     ) -> UpstreamAnswer:
         """Send a request and return as soon as the answer's head is here.
 
         A request whose reused connection turns out to have been closed before any byte of an
         answer is sent once more on a new one: servers close idle connections at any moment.
+        `delivery` tells, should this be cancelled, whether the provider has the request.
 
         Raises:
             UpstreamError: there is no answer; its message names the host but no secret.
@@ -63,12 +69,14 @@ class Upstream:
                 protocol: Any = connection.protocol
                 reused = protocol.reused
                 try:
-                    return await exchange(connection, method, target, route, headers, body)
+                    return await exchange(
+                        connection, method, target, route, headers, body, delivery
+                    )
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                     if not reused or protocol.heard:
                         raise
                 connection = await self._connect(route, fresh=True)
-                return await exchange(connection, method, target, route, headers, body)
+                return await exchange(connection, method, target, route, headers, body, delivery)
         except _FAULTS as error:
             raise upstream_error(urlsplit(url).netloc, error) from error
 

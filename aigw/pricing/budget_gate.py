@@ -11,10 +11,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from aigw import clock
 from aigw.pricing.budget import Unit, Who, who_of
+from aigw.pricing.budget_estimate import (
+    EarlierResponses,
+    Estimator,
+    most_calls,
+    most_input,
+    most_output,
+)
 from aigw.pricing.ledger import Estimate, Ledger, Pot, Reservation
 from aigw.records import InterceptionEnd, InterceptionStart, Record, TokenUsage
 from aigw.wire.facts import RequestFacts
@@ -28,33 +35,6 @@ given up yet (the SDKs wait ten minutes)."""
 MOST_WAITING = 500
 """Requests that may wait together: each holds its body in memory, and is looked at whenever another
 one ends."""
-
-DEFAULT_OUTPUT_TOKENS = 32_000
-"""Reserved for the answer where the request sets no bound: the longest that most models give, and
-what Claude Code asks for."""
-
-MOST_OUTPUT_TOKENS = 400_000
-"""Reserved at most, whatever bound the request sets: no model writes more, and one request must not
-hold a whole budget back from all others."""
-
-BYTES_PER_TOKEN = 2
-"""Of a request's body. English text has about four, JSON and code three to four, images hundreds; and
-a third less with Claude's newer tokenizer (https://platform.claude.com/docs/en/about-claude/pricing).
-What a request only names, a picture's address or an earlier response, is not in its body."""
-
-
-class Estimator(Protocol):
-    """Knows what models cost."""
-
-    def estimate_micros(
-        self,
-        provider_name: str,
-        model: str,
-        input_tokens: int,
-        output_tokens: int,
-        facts: RequestFacts,
-    ) -> int | None:
-        """The most that so many tokens may cost, in micro-dollars; None where there is no price."""
 
 
 class OverBudget(Exception):  # noqa: N818 (an outcome more than an error)
@@ -130,6 +110,7 @@ class BudgetGate:
         self._patience = patience
         self._now = now
         self._waiting: list[_Waiter] = []
+        self._earlier = EarlierResponses()
 
     @property
     def waiting(self) -> int:
@@ -142,12 +123,33 @@ class BudgetGate:
         """What a request with a body of `size` bytes may cost at most, as a rule."""
         if not self.ledger.rules:
             return Estimate()
-        read = size // BYTES_PER_TOKEN + 1
-        written = min(facts.max_output_tokens or DEFAULT_OUTPUT_TOKENS, MOST_OUTPUT_TOKENS)
+        calls = most_calls(facts)
+        read = most_input(size, calls)
+        if facts.continues:
+            read += self._earlier.tokens(facts.continues)
+        written = most_output(facts)
         micros = None
         if self.estimator is not None and not who.is_covered:
-            micros = self.estimator.estimate_micros(provider_name, model, read, written, facts)
+            micros = self.estimator.estimate_micros(
+                provider_name, model, read, written, facts, calls
+            )
         return Estimate(micros or 0, read + written)
+
+    def without_price(
+        self, who: Who, provider_name: str, model: str, facts: RequestFacts
+    ) -> tuple[Pot, str] | None:
+        """A pot of dollars that cannot count a request, and what has no price (`price.lacking`).
+
+        None where all has one, a plan pays (no pot of dollars counts then), or a spent pot refuses the
+        request anyway.
+        """
+        pots = self.ledger.pots(who, self._now()) if self.ledger.rules else []
+        in_dollars = [pot for pot in pots if pot.budget.unit is Unit.MICROS]
+        if not in_dollars or any(pot.is_spent for pot in pots):
+            return None
+        estimator = self.estimator
+        part = "" if estimator is None else estimator.lacking(provider_name, model, facts)
+        return None if part is None else (in_dollars[0], part)
 
     def holds(self, who: Who) -> bool:
         """Whether there is any budget for who asks."""
@@ -247,6 +249,7 @@ class BudgetGate:
         for record in records:
             if type(record) is TokenUsage:
                 found = True
+                self._earlier.add(record.msg_id, tokens_of(record))
                 self.ledger.spend(who, start.started_at, record.cost_micros or 0, tokens_of(record))
                 if self.on_record is not None:
                     self.on_record(record, who, start.started_at)

@@ -21,6 +21,8 @@ What a usage has and a price has not:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import msgspec
 
 from aigw.wire.facts import UsageFact
@@ -147,12 +149,12 @@ def most_micros(
     service: str = "",
     *,
     keeps_for_hour: bool = False,
+    calls: Mapping[str, int] = {},
 ) -> int | None:
     """The most that a request can cost whose input and output are no longer than this.
 
     Nobody knows before the answer how much of the input is written to a cache, which costs more than
     reading it anew; where the model runs; and whether the class of service that was asked for is given.
-    Searches are not in it: how many there will be, nobody knows either.
 
     Args:
         price: the model's.
@@ -160,17 +162,51 @@ def most_micros(
         output_tokens: the longest answer.
         service: the class of service that the request asks for.
         keeps_for_hour: whether it asks for something to be cached for an hour.
+        calls: of tools, under their names in a usage; those without a rate are left out.
     """
+    charged = {
+        name: count
+        for name, count in calls.items()
+        if cost_micros(price, UsageFact(0, 0, extra={name: count})) is not None
+    }
     lasting = {"cache_ephemeral_1h_input": input_tokens} if keeps_for_hour else {}
     found = [
         cost_micros(price, usage)
         for tier in dict.fromkeys(("", service))
         for usage in (
-            UsageFact(input_tokens, output_tokens, service_tier=tier, inference_geo="us"),
-            UsageFact(0, output_tokens, 0, input_tokens, 0, lasting, tier, inference_geo="us"),
+            UsageFact(input_tokens, output_tokens, 0, 0, 0, charged, tier, inference_geo="us"),
+            UsageFact(
+                0, output_tokens, 0, input_tokens, 0, lasting | charged, tier, inference_geo="us"
+            ),
         )
     ]
     return max((micros for micros in found if micros is not None), default=None)
+
+
+def lacking(price: Price, service: str, calls: Iterable[str]) -> str | None:
+    """What of a request has no price, as the end of a sentence; None where all has one.
+
+    Args:
+        price: the model's.
+        service: the class of service that the request asks for.
+        calls: the tools that it allows, under their names in a usage.
+    """
+    if cost_micros(price, UsageFact(1, 1)) is None:
+        return ""
+    if cost_micros(price, UsageFact(1, 1, service_tier=service)) is None:
+        return f" in the class of service {service!r}"
+    for name in calls:
+        if cost_micros(price, UsageFact(1, 1, service_tier=service, extra={name: 1})) is None:
+            tool = _TOOLS.get(name, name)
+            return f" for calls of the tool {tool}"
+    return None
+
+
+_TOOLS = {
+    "web_search_requests": "web_search",
+    "file_search_requests": "file_search",
+    "code_interpreter_calls": "code_interpreter",
+}
 
 
 def _or(rate: int | None, fallback: int) -> int:

@@ -21,7 +21,7 @@ from aigw.price_settings import PriceSettings
 from aigw.pricing.catalogue import Catalogue, load_catalogue
 from aigw.pricing.cost import UNPRICED, Cost
 from aigw.pricing.overrides import Override, configured, stored
-from aigw.pricing.price import cost_micros, most_micros
+from aigw.pricing.price import cost_micros, lacking, most_micros
 from aigw.pricing.price_list import PriceList, Quote
 from aigw.pricing.refresh import read_refreshed, refreshed_path
 from aigw.provider_settings import ProviderSettings
@@ -144,8 +144,9 @@ class Pricer:
         input_tokens: int,
         output_tokens: int,
         facts: RequestFacts,
+        calls: Mapping[str, int] = {},
     ) -> int | None:
-        """The most that a request may cost with so many tokens now; None where there is no price.
+        """The most that a request may cost with so many tokens and calls now; None where there is no price.
 
         Never raises, and never waits: what budgets reserve for a request.
         """
@@ -160,9 +161,22 @@ class Pricer:
                 output_tokens,
                 facts.service_tier,
                 keeps_for_hour=facts.keeps_for_hour,
+                calls=calls,
             )
         except Exception:  # noqa: BLE001 (a request is not refused for it)
             return None
+
+    def lacking(self, provider_name: str, model: str, facts: RequestFacts) -> str | None:
+        """What of a request has no price, as `price.lacking` says it; None where all has one.
+
+        Never raises, and never waits. What cannot be found out has none.
+        """
+        try:
+            self._refresh()
+            price = self._quote(provider_name, model, clock.now()).price
+            return "" if price is None else lacking(price, facts.service_tier, facts.server_tools)
+        except Exception:  # noqa: BLE001 (it is not known then what the request would cost)
+            return ""
 
     def _quote(self, provider_name: str, model: str, at: int) -> Quote:
         key = (provider_name, model)

@@ -27,12 +27,14 @@ _SUMS = (
     " WHERE session_seq IN (SELECT seq FROM family)"
 )
 
-# Sub-agents have contexts of their own; failed requests tell nothing of the context.
+# Sub-agents have contexts of their own; failed requests tell nothing of the context, and those that
+# were given up before an answer less than the one before them: their input is the least it can be.
 _LAST = """
 SELECT model, input_tokens + cache_read_input_tokens + cache_write_input_tokens AS tokens,
   context_window
 FROM interceptions
 WHERE session_seq IN (SELECT seq FROM sessions WHERE id = ?1) AND tokens > 0
+  AND (estimated = 0 OR output_tokens > 0)
 ORDER BY agent_id IS NULL DESC, started_at DESC LIMIT 1
 """
 

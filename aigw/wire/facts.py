@@ -35,6 +35,9 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     `service_tier` is the class of service it asks for (`priority`, `flex`, `fast`), empty for the usual
     one. `keeps_for_hour` is true where something is to stay in the provider's cache for an hour,
     `in_background` where the answer is to be fetched later.
+    `server_tools` are the tools that the provider runs and charges by the call, by the name under which
+    a usage counts them, with the most calls the request allows (None: no bound). `continues` is the id
+    of the earlier response or conversation that the request goes on from, empty where it says all itself.
     """
 
     model: str = ""
@@ -49,6 +52,8 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     service_tier: str = ""
     keeps_for_hour: bool = False
     in_background: bool = False
+    server_tools: dict[str, int | None] = {}
+    continues: str = ""
 
 
 class UsageFact(msgspec.Struct, frozen=True, gc=False):

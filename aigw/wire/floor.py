@@ -18,6 +18,10 @@ BYTES_PER_TOKEN = 6
 """More than any text has on average: OpenAI's and Anthropic's guides say about 4 characters of English,
 code and other languages have fewer (a character of Chinese has 3 bytes, 6 as a JSON escape)."""
 
+TIERS_BELOW = frozenset({"flex", "batch"})
+"""Classes of service below the standard one in price. What was asked for stands for what was given
+where no answer says that, but not where that would be dearer."""
+
 READ_LIMIT = 8 * 1024 * 1024
 """Bytes that are looked at: a million tokens of English are half of it, and the look, of about two
 milliseconds a megabyte, is taken on the event loop."""

@@ -19,6 +19,7 @@ from aigw.wire.lenient import (
     tier_of,
 )
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
+from aigw.wire.server_tools import charged_calls
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -28,6 +29,7 @@ class _Body(msgspec.Struct, gc=False):
     metadata: Any = None
     max_tokens: Any = None
     speed: Any = None
+    tools: list[msgspec.Raw] | None = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -55,6 +57,7 @@ def read_request(body: bytes) -> RequestFacts:
         max_output_tokens=bound_of(found.max_tokens),
         service_tier=tier_of(found.speed),
         keeps_for_hour=ONE_HOUR in body,
+        server_tools=charged_calls(found.tools),
     )
 
 

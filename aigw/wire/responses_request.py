@@ -9,6 +9,7 @@ import msgspec
 from aigw.wire.facts import RequestFacts, ToolResultFact
 from aigw.wire.lenient import Shape, bound_of, dict_of, json_text, list_of, parse, text_of, tier_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
+from aigw.wire.server_tools import charged_calls
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -20,6 +21,10 @@ class _Body(msgspec.Struct, gc=False):
     max_output_tokens: Any = None
     service_tier: Any = None
     background: Any = None
+    tools: list[msgspec.Raw] | None = None
+    max_tool_calls: Any = None
+    previous_response_id: Any = None
+    conversation: Any = None
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -76,7 +81,13 @@ def read_request(body: bytes) -> RequestFacts:
         max_output_tokens=bound_of(found.max_output_tokens),
         service_tier=tier_of(found.service_tier),
         in_background=_is_true(found.background),
+        server_tools=charged_calls(found.tools, bound_of(found.max_tool_calls)),
+        continues=text_of(found.previous_response_id) or _conversation(found.conversation),
     )
+
+
+def _conversation(value: Any) -> str:
+    return text_of(value) or text_of(dict_of(value).get("id"))
 
 
 def _model(value: Any) -> str:

@@ -67,6 +67,20 @@ def test_the_latest_session(store: Store, command: Command) -> None:
     assert "today $1.35 | $1.35/h" in command.lines("statusline")[0]
 
 
+def test_a_request_that_was_given_up_leaves_the_context_as_it_is(
+    store: Store, command: Command
+) -> None:
+    """Its input is an estimate on the low side."""
+    window: dict[str, Any] = {"context_window": 200_000, "client_session_id": "one"}
+    spend(store, "a", 9 * SECOND, input_tokens=70_000, **window)
+    spend(store, "b", 5 * SECOND, input_tokens=40_000, output_tokens=0, estimated=1, **window)
+    words = ("statusline", "--format", "{context}")
+    assert command.lines(*words) == ["35%"]
+    # One that broke off in its answer tells of it: most often the provider had stated the input.
+    spend(store, "c", 2 * SECOND, input_tokens=80_000, output_tokens=1, estimated=1, **window)
+    assert command.lines(*words) == ["40%"]
+
+
 def test_no_session_of_late(store: Store, command: Command) -> None:
     spend(store, "a", ago=3000 * SECOND, cost_micros=3)
     (line,) = command.lines("statusline", "--format", "{session_cost} {burn}")

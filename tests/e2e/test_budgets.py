@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def test_limits_hold_over_a_restart(start_daemon: StartDaemon, model: Model, way
     assert standing["pots"] == [{"holder": "local", "name": "local", "spent": 5 * cost, "left": 0}]
 
 
-@pytest.mark.parametrize("choice", ["forbidden", "billing-error"])
+@pytest.mark.parametrize("choice", ["forbidden", "billing-error", "usage-limit"])
 def test_sdks_ask_once_and_say_why(
     start_daemon: StartDaemon, simulator: Simulator, model: Model, choice: str
 ) -> None:
@@ -80,6 +81,7 @@ def test_sdks_ask_once_and_say_why(
     kinds: dict[str, tuple[type[Exception], type[Exception]]] = {
         "forbidden": (openai.PermissionDeniedError, anthropic.PermissionDeniedError),
         "billing-error": (openai.RateLimitError, anthropic.RateLimitError),
+        "usage-limit": (openai.RateLimitError, anthropic.RateLimitError),
     }
     of_openai, of_anthropic = kinds[choice]
     name = model()
@@ -127,6 +129,45 @@ def test_bedrocks_own_api_is_refused_as_aws_does(
     assert len(daemon.interceptions()) == 1
 
 
+def test_what_has_no_price_is_refused_until_it_has_one(
+    start_daemon: StartDaemon, simulator: Simulator, model: Model
+) -> None:
+    daemon = start_daemon(*METRICS, configuration="[aigw]\nbudget_unpriced = 'refuse'\n")
+    set_budget(daemon, "everyone", "--usd", "5", "--per", "day")
+    asked, name = len(simulator.requests), model("text")
+    with openai.OpenAI(base_url=daemon.openai_url, api_key="sk-x") as client:
+        with pytest.raises(openai.PermissionDeniedError, match="has no price") as refused:
+            client.chat.completions.create(model=name, messages=HELLO)
+        assert refused.value.code == "model_not_priced"
+        assert daemon.only(name).ended["error_type"] == "model_not_priced"
+        assert len(simulator.requests) == asked
+        client.models.list()
+        # What the message advises, to the letter.
+        command = str(refused.value).split("`")[1].replace("DOLLARS", "3")
+        words = [*shlex.split(command)[1:], "--db", str(daemon.database)]
+        assert run_aigw(daemon.folder, *words).returncode == 0
+
+        def is_served() -> bool:
+            try:
+                client.chat.completions.create(model=name, messages=HELLO)
+            except openai.PermissionDeniedError:
+                return False
+            return True
+
+        until(is_served, 3, "the price")
+    (standing,) = shown(daemon)
+    assert standing["pots"][0]["spent"] > 0
+    # A reload changes what happens to others.
+    other = model("text")
+    assert post(daemon, CHAT, CHAT.body(other)).status == 403
+    file = daemon.folder / "config.toml"
+    file.write_text("[aigw]\nbudget_unpriced = 'allow'\n", encoding="utf-8")
+    done = run_aigw(daemon.folder, "reload", "--db", str(daemon.database))
+    assert done.returncode == 0, done.stderr
+    assert post(daemon, CHAT, CHAT.body(other)).status == 200
+    until(lambda: metric(daemon, "cost_control_unpriced_token_usage_records_total") == 1, 5)
+
+
 def test_a_team_of_two(start_daemon: StartDaemon, model: Model) -> None:
     daemon = start_daemon(environment={"CODER_AIBRIDGE_OPENAI_KEY": "sk-central-0123456789"})
     name = model("text")
@@ -152,6 +193,12 @@ def test_a_team_of_two(start_daemon: StartDaemon, model: Model) -> None:
     # A key's own budget is more specific.
     set_budget(daemon, "key", "ada", "--tokens", "1M")
     assert [statuses(token) for token in (ada, bob)] == [[200, 200], [403, 403]]
+    # Its user is told its name, which means something to it.
+    set_budget(daemon, "key", "ada", "--tokens", "1")
+    refused = ask(daemon.port, "POST", CHAT.path, CHAT.body(name), bearer(ada))
+    assert refused.status == 403
+    assert b"(Budget of key ada per month:" in refused.body
+    assert ada_id.encode() not in refused.body
     by_scope = {each["scope"]: each for each in shown(daemon)}
     assert by_scope["key"]["subject"] == ada_id
     assert by_scope["key"]["pots"][0]["name"] == "ada"

@@ -14,7 +14,7 @@ import pytest
 
 from aigw.pricing.budget import Budget, Period, Scope, Unit, Who
 from aigw.pricing.budget_gate import BudgetGate
-from aigw.pricing.budget_settings import BudgetSettings
+from aigw.pricing.budget_settings import BudgetSettings, Refusal
 from aigw.pricing.budget_table import set_budget, unset_budgets
 from aigw.providers.provider import Provider
 from aigw.providers.types import ANTHROPIC, COPILOT
@@ -126,7 +126,7 @@ async def test_the_refusal_says_what_is_spent_and_when_it_begins_anew(
 
 async def test_tokens_and_a_billing_error_by_choice(tmp_path: Path, simulator: Simulator) -> None:
     limit = budget(amount=1, unit=Unit.TOKENS)
-    choice = BudgetSettings(is_billing_error=True)
+    choice = BudgetSettings(refusal=Refusal.BILLING_ERROR)
     async with budgeted(tmp_path, simulator, limit, budgets=choice) as (running, _):
         assert (await ask(running)).status == 200
         for target in (CHAT, MESSAGES):

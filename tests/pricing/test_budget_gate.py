@@ -12,8 +12,8 @@ import pytest
 
 from aigw import clock
 from aigw.pricing.budget import Budget, Period, Scope, Unit, Who
+from aigw.pricing.budget_estimate import DEFAULT_OUTPUT_TOKENS
 from aigw.pricing.budget_gate import (
-    DEFAULT_OUTPUT_TOKENS,
     FREE,
     Admission,
     BudgetGate,
