@@ -61,6 +61,7 @@ def parse_prices(content: bytes, name: str, now: int) -> list[StoredPrice]:
     """
     entries = _entries(content, name)
     problems: list[str] = []
+    left = 0
     prices: list[StoredPrice] = []
     first: dict[tuple[str, str], int] = {}
     for number, entry in enumerate(entries):
@@ -71,13 +72,14 @@ def parse_prices(content: bytes, name: str, now: int) -> list[StoredPrice]:
             if other != number:
                 found = [f"the same provider and model as [{other}]"]
         if found:
-            problems += [f"{name}[{number}]: {problem}" for problem in found]
+            room = _MOST_PROBLEMS - len(problems)
+            problems += [f"{name}[{number}]: {problem}" for problem in found[:room]]
+            left += len(found[room:])
         else:
             prices.append(_stored(entry, now))
     if problems:
-        left = len(problems) - _MOST_PROBLEMS
-        more = [f"{name}: and {left} problems more"] if left > 0 else []
-        raise ConfigError(*problems[:_MOST_PROBLEMS], *more)
+        more = [f"{name}: and {left} problems more"] if left else []
+        raise ConfigError(*problems, *more)
     return prices
 
 
@@ -124,7 +126,7 @@ def _text_problems(entry: dict[str, Any]) -> list[str]:
     if not isinstance(model, str) or not is_name(model):
         problems.append(f"model must be 1 to {LONGEST_PATTERN} visible characters")
     provider = entry.get("provider")
-    if provider and not (isinstance(provider, str) and is_name(provider)):
+    if provider not in (None, "") and not (isinstance(provider, str) and is_name(provider)):
         problems.append("provider must be a provider's name or type, or be left out for any")
     return problems
 
