@@ -8,6 +8,7 @@ import pytest
 
 from aigw.price_settings import PriceSettings
 from aigw.pricing.catalogue import Catalogue
+from aigw.pricing.charger import charger
 from aigw.pricing.overrides import Override, configured, fitting, stored
 from aigw.pricing.price import Price, Rates, Tier, cost_micros
 from aigw.pricing.price_list import PriceList
@@ -101,3 +102,29 @@ def test_a_provider_that_is_configured_no_more_has_only_prices_for_any() -> None
     other = prices.quote("gone", "gpt-4", 0)
     assert other.price is None
     assert "'gone'" in other.reason
+
+
+def test_where_the_bill_is_stated_with_each_answer_the_reason_says_so() -> None:
+    providers = {"router": ProviderSettings(type="openrouter", name="router")}
+    prices = PriceList(providers, [given("prices set", "mine")], Catalogue((), "", "no list"))
+    quote = prices.quote("router", "openai/gpt-5:nitro", 0)
+    assert (quote.price, quote.charger) == (None, "OpenRouter")
+    assert quote.reason == "no list; what OpenRouter says that it charges is recorded"
+    assert prices.quote("router", "mine", 0).charger == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "base_url", "name"),
+    [
+        ("openrouter", "https://proxy.example/v1", "OpenRouter"),
+        ("openai-compat", "https://openrouter.ai/api/v1", "OpenRouter"),
+        ("openai-compat", "https://api.x.ai/v1", "xAI"),
+        ("openai-compat", "https://eu-west-1.api.x.ai/v1", "xAI"),
+        ("openai-compat", "https://api.x.ai.example/v1", ""),
+        ("openai-compat", "https://openrouter.ai.example/v1", ""),
+        ("openai-compat", "http://openrouter.ai/api/v1", ""),
+        ("openai", "https://api.openai.com/v1", ""),
+    ],
+)
+def test_whose_word_on_the_charge_counts(kind: str, base_url: str, name: str) -> None:
+    assert charger(kind, base_url) == name
