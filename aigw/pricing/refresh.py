@@ -244,7 +244,7 @@ def _download(url: str) -> bytes:
     try:
         content = done.get(timeout=SECONDS)
     except queue.Empty:
-        raise FetchError(f"{url} took more than {SECONDS:.0f} s: try again later") from None
+        raise _too_slow(url) from None
     if isinstance(content, bytes):
         return content
     try:
@@ -252,6 +252,10 @@ def _download(url: str) -> bytes:
     finally:
         # The error's traceback has this frame: what it holds open would stay so.
         del content
+
+
+def _too_slow(url: str) -> FetchError:
+    return FetchError(f"{url} took more than {SECONDS:.0f} s: try again later")
 
 
 def _deliver(url: str, done: queue.SimpleQueue[bytes | Exception]) -> None:
@@ -270,7 +274,9 @@ def _read(url: str, deadline: float) -> bytes:
     size = 0
     try:
         with opener.open(url, timeout=STALL_SECONDS) as answer:
-            while time.monotonic() < deadline and (chunk := answer.read1(_CHUNK)):
+            while chunk := answer.read1(_CHUNK):
+                if time.monotonic() >= deadline:
+                    raise _too_slow(url)
                 size += len(chunk)
                 if size > LARGEST:
                     raise FetchError(f"{url} sends more than {LARGEST // 1024**2} MiB: no prices")
