@@ -60,12 +60,19 @@ class PriceList:
         self.providers = providers
         self.overrides = overrides
         self.catalogue = catalogue
+        # By name: an import may have thousands, and a new model's name is a client's choice.
+        self._named: dict[str, list[Override]] = {}
+        self._patterns = [override for override in overrides if "*" in override.model]
+        for override in overrides:
+            if "*" not in override.model:
+                self._named.setdefault(override.model.casefold(), []).append(override)
 
     def quote(self, provider: str, model: str, moment: int) -> Quote:
         """The price of a model at the provider of a name, at a moment in microseconds."""
         settings = self.providers.get(provider)
         kind = settings.type if settings is not None else ""
-        found = fitting(self.overrides, provider, kind, model)
+        given = [*self._patterns, *self._named.get(model.casefold(), ())]
+        found = fitting(given, provider, kind, model)
         entry: ListPrice | NoPrice
         if settings is None:
             entry = NoPrice(f"no provider {provider!r} is configured")

@@ -104,6 +104,35 @@ def test_a_provider_that_is_configured_no_more_has_only_prices_for_any() -> None
     assert "'gone'" in other.reason
 
 
+class Counted(Override, frozen=True, kw_only=True):
+    """Says how often it was asked whether it fits."""
+
+    asked: list[str]
+
+    def fits(self, name: str, kind: str, model: str) -> bool:
+        self.asked.append(self.model)
+        return super().fits(name, kind, model)
+
+
+def test_a_new_models_name_is_not_compared_with_every_price() -> None:
+    """Names are the clients' choice, and it is the event loop that looks."""
+    asked: list[str] = []
+    names = [*(f"model-{number}" for number in range(1000)), "GPT-5", "*mini"]
+    prices = PriceList(
+        {"team-a": ProviderSettings(type="openai", name="team-a")},
+        [
+            Counted(provider="", model=n, rates=Rates(input=1), source="prices import", asked=asked)
+            for n in names
+        ],
+        Catalogue((), "", "no list"),
+    )
+    assert prices.quote("team-a", "gpt-5", 0).source == "prices import"
+    assert asked == ["*mini", "GPT-5"]
+    assert prices.quote("team-a", "gpt-5-mini", 0).source == "prices import"
+    assert prices.quote("team-a", "*", 0).price is None
+    assert prices.quote("team-a", "model-7", 0).source == "prices import"
+
+
 def test_where_the_bill_is_stated_with_each_answer_the_reason_says_so() -> None:
     providers = {"router": ProviderSettings(type="openrouter", name="router")}
     prices = PriceList(providers, [given("prices set", "mine")], Catalogue((), "", "no list"))
