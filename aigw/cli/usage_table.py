@@ -125,7 +125,7 @@ def _notes(whole: Sums, lost: list[str]) -> Iterator[str]:
         yield f"{whole.unpriced:,} {responses} no price: aigw prices list"
     if whole.estimated:
         responses = "response" if whole.estimated == 1 else "responses"
-        yield f"~ estimated: {whole.estimated:,} {responses} broke off before the provider counted"
+        yield f"~ estimated: {whole.estimated:,} {responses} that the provider did not count to the end"
     if lost:
         yield f"too narrow for {', '.join(lost)}: --json or --csv has all"
 

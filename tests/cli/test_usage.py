@@ -74,7 +74,7 @@ def test_only_what_is_paid_is_cost(store: Store, command: Command) -> None:
     assert lines[4:] == [
         "plan: covered by a plan, list price <$0.01, not part of the cost",
         "2 responses have no price: aigw prices list",
-        "~ estimated: 1 response broke off before the provider counted",
+        "~ estimated: 1 response that the provider did not count to the end",
     ]
 
 
