@@ -116,8 +116,9 @@ def texts(figures: Figures) -> dict[str, str]:
 
 def amount(sums: Sums) -> str:
     """What is paid; a plan's list price beside it; `~` where estimated, `+?` where unpriced."""
-    mark = "~" if sums.estimated else ""
-    plan = f"plan {mark}{dollars(sums.plan_micros)}" if sums.plan_micros else ""
+    covered = "~" if sums.plan_estimated else ""
+    plan = f"plan {covered}{dollars(sums.plan_micros)}" if sums.plan_micros else ""
+    mark = "~" if sums.estimated > sums.plan_estimated else ""
     paid = f"{mark}{dollars(sums.cost_micros)}" if sums.cost_micros or not plan else ""
     return " + ".join(part for part in (paid, plan) if part) + (" +?" if sums.unpriced else "")
 

@@ -45,15 +45,19 @@ def _count(heading: str, name: str) -> Column:
     return Column(heading, lambda sums, figure: figure(getattr(sums, name)))
 
 
-def _mark(sums: Sums) -> str:
-    return "~" if sums.estimated else ""
+def _mark(estimated: int) -> str:
+    return "~" if estimated else ""
 
 
 def _cost(sums: Sums) -> str:
     """What is paid. Where nothing has a price, it is not known to be nothing."""
     if sums.unpriced and not sums.cost_micros:
         return "-"
-    return f"{_mark(sums)}{dollars(sums.cost_micros)}"
+    return f"{_mark(sums.estimated - sums.plan_estimated)}{dollars(sums.cost_micros)}"
+
+
+def _plan(sums: Sums) -> str:
+    return f"{_mark(sums.plan_estimated)}{dollars(sums.plan_micros)}" if sums.plan_micros else "-"
 
 
 _TOKENS = (
@@ -72,7 +76,7 @@ _MONEY = (
     Column("cost", lambda sums, _: _cost(sums)),
     Column(
         "plan",
-        lambda sums, _: f"{_mark(sums)}{dollars(sums.plan_micros)}" if sums.plan_micros else "-",
+        lambda sums, _: _plan(sums),
         lambda sums: not sums.plan_micros,
     ),
     Column(

@@ -101,7 +101,7 @@ def test_money_is_told_apart(store: Store, command: Command) -> None:
     spend(store, "a", plan="claude", cost_micros=2_000_000)
     assert command.lines(*words) == ["plan $2.00"]
     spend(store, "b", cost_micros=1_000_000, estimated=1)
-    assert command.lines(*words) == ["~$1.00 + plan ~$2.00"]
+    assert command.lines(*words) == ["~$1.00 + plan $2.00"]
     spend(store, "c", unpriced=1)
     assert command.lines(*words) == ["~$1.00 + plan ~$2.00 +?"]
 

@@ -158,9 +158,10 @@ def daily(reader: sqlite3.Connection) -> dict[tuple[str, ...], Sums]:
         cursor.row_factory = sqlite3.Row
         for row in cursor.execute("SELECT * FROM v_daily_usage"):
             kinds = ("day", "provider_name", "model", "client", "initiator_id", "plan")
-            sums = {name: row[name] for name in FIGURES if name != "plan_micros"}
+            sums = {name: row[name] for name in FIGURES if not name.startswith("plan_")}
             if row["plan"]:
-                sums |= {"cost_micros": 0, "plan_micros": row["cost_micros"]}
+                covered = {"plan_micros": row["cost_micros"], "plan_estimated": row["estimated"]}
+                sums |= {"cost_micros": 0, **covered}
             found[tuple(row[kind] or "" for kind in kinds)] = Sums(**sums)
             assert row["cost_usd"] == row["cost_micros"] / 1_000_000
     return found
@@ -211,6 +212,7 @@ def sums_of(row: sqlite3.Row) -> Sums:
         plan_micros=cost if row["plan"] else 0,
         unpriced=row["unpriced"] or 0,
         estimated=row["estimated"] or 0,
+        plan_estimated=(row["estimated"] or 0) if row["plan"] else 0,
     )
 
 
