@@ -103,7 +103,7 @@ def test_money_is_told_apart(store: Store, command: Command) -> None:
     spend(store, "b", cost_micros=1_000_000, estimated=1)
     assert command.lines(*words) == ["~$1.00 + plan $2.00"]
     spend(store, "c", unpriced=1)
-    assert command.lines(*words) == ["~$1.00 + plan ~$2.00 +?"]
+    assert command.lines(*words) == ["~$1.00 + plan $2.00 +?"]
 
 
 def test_json(store: Store, command: Command) -> None:
