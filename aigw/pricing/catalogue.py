@@ -70,7 +70,7 @@ _REGIONAL_HOST = re.compile(r"https://[a-z]+\.api\.openai\.com(?=[:/]|$)")
 _DEARER_IN_REGIONS = re.compile(r"gpt-(?:5\.[4-9]|[6-9])")
 """GPT-5.4 was released on that day."""
 
-_REASONING = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)")
+_REASONING = re.compile(r"o\d|codex-|gpt-(?:[5-9]|\d\d)")
 _DEAR_PREVIEW = Decimal(25)
 """Dollars per thousand searches with `web_search_preview` where the model does not reason; with those
 that do it costs what `web_search` does: https://developers.openai.com/api/docs/pricing#built-in-tools"""

@@ -31,6 +31,10 @@ _IGNORED = frozenset({"source", "updated_at", "requests", "unpriced", "reason"})
 LARGEST_IMPORT = 32 * 1024 * 1024
 """Bytes of a file that is imported."""
 
+MOST_PRICES = 20_000
+"""Prices of one file: the longest lists that are published have about four thousand models. A running
+daemon reads all of them on its event loop when they change, and so many take it a tenth of a second."""
+
 _MOST_PROBLEMS = 100
 """Lines about what is wrong with a file: a wrong file is wrong in every entry."""
 
@@ -98,6 +102,11 @@ def _entries(content: bytes, name: str) -> list[Any]:
         raise ConfigError(f"{name}: must be an array of prices, or an object with one such array")
     if not document:
         raise ConfigError(f"{name}: has no prices")
+    if len(document) > MOST_PRICES:
+        raise ConfigError(
+            f"{name}: has {len(document):,} prices, {MOST_PRICES:,} are the most: import those of models "
+            "that you use, or say what many cost with a pattern, as `gpt-5*`"
+        )
     return document
 
 

@@ -300,6 +300,7 @@ def test_an_import_is_all_or_nothing_and_lists_every_problem(
         ("{}", "must be an array"),
         ('{"a": [], "b": []}', "must be an array"),
         ("[]", "has no prices"),
+        (f"[{'0,' * 20_000}0]", "has 20,001 prices, 20,000 are the most"),
         ("3", "must be an array"),
         ("\x00", "is no JSON"),
     ],
