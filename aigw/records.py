@@ -59,7 +59,7 @@ class CostBasis(StrEnum):
     WIRE = "wire"
     """The provider counted the tokens."""
     ESTIMATED = "estimated"
-    """The answer broke off before the provider counted: at least so many tokens went by."""
+    """The answer broke off before the provider counted, or it counts nothing: so many tokens at least."""
     UNPRICED = "unpriced"
     """Nobody knows the model's price. Such a record is never taken as free."""
 

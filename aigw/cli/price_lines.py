@@ -178,6 +178,8 @@ def _facts(quote: Quote) -> Iterator[tuple[str, str]]:
             yield "list", f"none: {visible(quote.reason)}"
     else:
         yield "price", f"{quote.source}: {quote.listed_as}"
+    if quote.charger:
+        yield "charge", f"{quote.charger} says with each answer what it charges, which goes first"
     if quote.price.context_window:
         yield "context", f"{quote.price.context_window:,} tokens"
 
@@ -201,6 +203,7 @@ def _further(rates: Rates) -> Iterator[str]:
         ("audio input", rates.input_audio, "million tokens"),
         ("audio output", rates.output_audio, "million tokens"),
         ("web searches", rates.web_search, "thousand"),
+        ("web searches by web_search_preview", rates.web_search_preview, "thousand"),
         ("file searches", rates.file_search, "thousand"),
         ("requests", rates.request, "thousand"),
     ):

@@ -48,8 +48,7 @@ class Figures:
 def read(connection: sqlite3.Connection, session_id: str | None, client: ClientStatus) -> Figures:
     """The figures at this moment: of that session, or the client's, or the latest one."""
     now = clock.now()
-    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    today = _all(connection, int(midnight.timestamp()) * 1_000_000)
+    today = _all(connection, midnight(now))
     burn = _all(connection, now - BURN)
     is_clients = session_id is None or session_id == client.session_id
     wanted = session_id or client.session_id or latest_session(connection, now - RECENT)
@@ -62,6 +61,17 @@ def read(connection: sqlite3.Connection, session_id: str | None, client: ClientS
             percent = 100 * session.context_tokens / session.context_window
     own = client.cost_micros if is_clients and session is None else None
     return Figures(model, percent, session, own, today, burn)
+
+
+def midnight(now: int) -> int:
+    """When the day of a moment began on this machine's clock, both in microseconds.
+
+    By a local time without an offset: that of the moment is not that of its midnight on days on which
+    clocks change.
+    """
+    local = datetime.fromtimestamp(now // 1_000_000)  # noqa: DTZ006 (local on purpose)
+    begin = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return int(begin.timestamp()) * 1_000_000
 
 
 def _all(connection: sqlite3.Connection, since: int) -> Sums:
@@ -106,8 +116,9 @@ def texts(figures: Figures) -> dict[str, str]:
 
 def amount(sums: Sums) -> str:
     """What is paid; a plan's list price beside it; `~` where estimated, `+?` where unpriced."""
-    mark = "~" if sums.estimated else ""
-    plan = f"plan {mark}{dollars(sums.plan_micros)}" if sums.plan_micros else ""
+    covered = "~" if sums.plan_estimated else ""
+    plan = f"plan {covered}{dollars(sums.plan_micros)}" if sums.plan_micros else ""
+    mark = "~" if sums.estimated > sums.plan_estimated else ""
     paid = f"{mark}{dollars(sums.cost_micros)}" if sums.cost_micros or not plan else ""
     return " + ".join(part for part in (paid, plan) if part) + (" +?" if sums.unpriced else "")
 

@@ -45,15 +45,19 @@ def _count(heading: str, name: str) -> Column:
     return Column(heading, lambda sums, figure: figure(getattr(sums, name)))
 
 
-def _mark(sums: Sums) -> str:
-    return "~" if sums.estimated else ""
+def _mark(estimated: int) -> str:
+    return "~" if estimated else ""
 
 
 def _cost(sums: Sums) -> str:
     """What is paid. Where nothing has a price, it is not known to be nothing."""
     if sums.unpriced and not sums.cost_micros:
         return "-"
-    return f"{_mark(sums)}{dollars(sums.cost_micros)}"
+    return f"{_mark(sums.estimated - sums.plan_estimated)}{dollars(sums.cost_micros)}"
+
+
+def _plan(sums: Sums) -> str:
+    return f"{_mark(sums.plan_estimated)}{dollars(sums.plan_micros)}" if sums.plan_micros else "-"
 
 
 _TOKENS = (
@@ -72,7 +76,7 @@ _MONEY = (
     Column("cost", lambda sums, _: _cost(sums)),
     Column(
         "plan",
-        lambda sums, _: f"{_mark(sums)}{dollars(sums.plan_micros)}" if sums.plan_micros else "-",
+        lambda sums, _: _plan(sums),
         lambda sums: not sums.plan_micros,
     ),
     Column(
@@ -125,7 +129,7 @@ def _notes(whole: Sums, lost: list[str]) -> Iterator[str]:
         yield f"{whole.unpriced:,} {responses} no price: aigw prices list"
     if whole.estimated:
         responses = "response" if whole.estimated == 1 else "responses"
-        yield f"~ estimated: {whole.estimated:,} {responses} broke off before the provider counted"
+        yield f"~ estimated: {whole.estimated:,} {responses} that the provider did not count to the end"
     if lost:
         yield f"too narrow for {', '.join(lost)}: --json or --csv has all"
 

@@ -14,7 +14,7 @@ from aigw.wire.facts import Outcome, ResponseFact, UsageFact
 from aigw.wire.lenient import tier_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aigw.wire.content_coding import Decoder
 
@@ -36,6 +36,16 @@ _TERMINAL_MARKS = (
 """What stands at the beginning of the event that ends a stream, whichever API it is of."""
 
 _NO_CONTENT = frozenset({204, 304})
+
+
+_TIER = "X-Amzn-Bedrock-Service-Tier"
+_LATENCY = "X-Amzn-Bedrock-PerformanceConfig-Latency"
+"""Where InvokeModel says what Converse and the others say in the answer's body."""
+
+
+def stated_tier(headers: Mapping[str, str]) -> str:
+    """The class of service that an answer's head states; empty for the standard one."""
+    return tier_of(headers.get(_TIER)) or tier_of(headers.get(_LATENCY))
 
 
 class Answer:

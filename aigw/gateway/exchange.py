@@ -18,7 +18,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from aigw.errors import StoreError, UpstreamError
-from aigw.gateway.answer import Answer
+from aigw.gateway.answer import Answer, stated_tier
 from aigw.gateway.asking import Asking
 from aigw.gateway.breaker import FAILURE_STATUSES, Pass
 from aigw.gateway.dump import Dump
@@ -42,9 +42,6 @@ _log = logging.getLogger("aigw.gateway")
 
 _NO_BODY = frozenset({204, 304})
 _SUCCESS = 2
-
-_TIER = "X-Amzn-Bedrock-Service-Tier"
-"""Where InvokeModel says what Converse and the others say in the answer's body."""
 
 _GATEWAY_FAILED = Outcome(Status.FAILED, "gateway_error", "the gateway failed; see its log")
 
@@ -217,7 +214,7 @@ class Exchange:
             upstream.status,
             content_type,
             encoding,
-            service_tier=headers.get(_TIER, ""),
+            service_tier=stated_tier(headers),
             input_floor=self._input_floor,
         )
         edit = self._edit

@@ -11,7 +11,13 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aigw.pricing.model_names import LONGEST_MODEL, candidates, vendors_of
+from aigw.pricing.model_names import (
+    LONGEST_MODEL,
+    candidates,
+    is_the_same,
+    searches_always,
+    vendors_of,
+)
 from aigw.pricing.price import TIERS_OF_SERVICE, Price, Rates, Tier
 
 if TYPE_CHECKING:
@@ -39,6 +45,9 @@ _UNITS = {
 }
 """Our rates and genai-prices' names of them. It counts dollars."""
 
+_OF_TOKENS = frozenset(ours for ours, theirs in _UNITS.items() if theirs.endswith("_mtok"))
+_SEARCHES = _UNITS["web_search"]
+
 _NOT_READ = frozenset({"cache_audio_read_mtok", "cache_image_read_mtok", "input_image_mtok"})
 """Rates for what a usage never tells apart: it is charged at the rate of the whole."""
 
@@ -61,6 +70,11 @@ _REGIONAL_HOST = re.compile(r"https://[a-z]+\.api\.openai\.com(?=[:/]|$)")
 _DEARER_IN_REGIONS = re.compile(r"gpt-(?:5\.[4-9]|[6-9])")
 """GPT-5.4 was released on that day."""
 
+_REASONING = re.compile(r"o\d|codex-|gpt-(?:[5-9]|\d\d)")
+_DEAR_PREVIEW = Decimal(25)
+"""Dollars per thousand searches with `web_search_preview` where the model does not reason; with those
+that do it costs what `web_search` does: https://developers.openai.com/api/docs/pricing#built-in-tools"""
+
 _COMMITTED = {"anthropic": ("priority",), "openai": ("scale",)}
 """Classes of service that are bought beforehand, for a time. At list price their tokens cost what those
 of the standard class do: https://platform.claude.com/docs/en/api/service-tiers"""
@@ -68,6 +82,9 @@ of the standard class do: https://platform.claude.com/docs/en/api/service-tiers"
 _SECOND_HAND = "Imported from OpenRouter"
 """So begins the comment on a price that genai-prices has from there and not from the vendor, who may
 not even sell the model: OpenAI's API has no gpt-oss."""
+
+_WITH_PREVIEW = frozenset({"openai", "azure"})
+"""Whose Responses API has the older web search tool."""
 
 _GOVERNMENT = re.compile(r"^(?:us-gov\.|arn:aws-us-gov:)|\bus-gov-")
 """In a model's id or an address: AWS GovCloud."""
@@ -90,6 +107,8 @@ class ListPrice:
         self._model = model
         self._percent = percent
         # Of another vendor's model that a provider serves, only the standard price is that one's.
+        self._preview_is_dear = provider.id in _WITH_PREVIEW and not _REASONING.match(model.id)
+        self._has_preview = provider.id in _WITH_PREVIEW
         self._has_services = any(model is own for own in provider.models)
         self._committed = _COMMITTED.get(provider.id, ())
         self._is_anthropic = provider.id == "anthropic"
@@ -105,12 +124,12 @@ class ListPrice:
         standard = self._model.get_prices(when)
         if missing := _unread(standard):
             return NoPrice(f"genai-prices charges it by {missing}, which responses do not tell")
-        plain = _price(standard, self._percent)
+        plain = self._price(standard)
         services = dict.fromkeys(self._committed, plain)
         for name in TIERS_OF_SERVICE if self._has_services else ():
             # Providers call it differently: OpenAI a service tier, Anthropic a speed, batches apart.
             context = {"service_tier": name, "processing": name, "speed": name}
-            other = _price(self._model.get_prices(when, context), self._percent)
+            other = self._price(self._model.get_prices(when, context))
             if other != plain:
                 services[name] = other
         window = self._model.context_window
@@ -121,6 +140,12 @@ class ListPrice:
             context_window=window,
             us_percent=_ANTHROPIC_US_PERCENT if self._is_anthropic else 100,
         )
+
+    def _price(self, source: ModelPrice) -> Price:
+        preview = None
+        if self._has_preview:
+            preview = _DEAR_PREVIEW if self._preview_is_dear else source.__dict__.get(_SEARCHES)
+        return _price(source, self._percent, preview)
 
 
 class Catalogue:
@@ -140,19 +165,17 @@ class Catalogue:
 
     def find(self, kind: str, base_url: str, model: str) -> ListPrice | NoPrice:
         """A model's list price at a provider of a type (`provider_types`) with a base URL."""
-        if self.missing:
-            return NoPrice(self.missing)
-        if len(model) > LONGEST_MODEL:
-            return NoPrice("no model has so long a name")
-        if kind == "bedrock" and (_GOVERNMENT.search(model) or _GOVERNMENT.search(base_url)):
-            return NoPrice("genai-prices does not have the prices of AWS GovCloud")
+        if reason := self.missing or _unlistable(kind, base_url, model):
+            return NoPrice(reason)
         vendors = self._vendors(kind, base_url, model)
         if not vendors:
             return NoPrice(f"genai-prices has no price list for {base_url or kind}")
         for name in candidates(kind, model):
             for vendor in vendors:
                 found = vendor.find_model(name, all_providers=self._providers)
-                if found is not None and not _is_second_hand(vendor, found):
+                if found is None or _is_second_hand(vendor, found):
+                    continue
+                if is_the_same(found.id, name):
                     return ListPrice(vendor, found, _percent(vendor, found, base_url))
         listed = ", ".join(dict.fromkeys(vendor.name for vendor in vendors))
         return NoPrice(f"genai-prices does not have it in the price list of {listed}")
@@ -170,6 +193,17 @@ class Catalogue:
     def _at(self, base_url: str) -> Provider | None:
         matching = (p for p in self._providers if _is_at(p.api_pattern, base_url))
         return next(matching, None)
+
+
+def _unlistable(kind: str, base_url: str, model: str) -> str:
+    """Why no list has a model's whole price; empty where one may."""
+    if len(model) > LONGEST_MODEL:
+        return "no model has so long a name"
+    if kind == "bedrock" and (_GOVERNMENT.search(model) or _GOVERNMENT.search(base_url)):
+        return "genai-prices does not have the prices of AWS GovCloud"
+    if searches_always(model):
+        return "it is charged by search too, and responses do not tell how many there were"
+    return ""
 
 
 def _is_at(pattern: str, base_url: str) -> bool:
@@ -248,8 +282,9 @@ _CHARGED_BY = {
 }
 
 
-def _price(source: ModelPrice, percent: int) -> Price:
+def _price(source: ModelPrice, percent: int, preview: Any) -> Price:
     values = {ours: source.__dict__.get(theirs) for ours, theirs in _UNITS.items()}
+    values["web_search_preview"] = preview
     starts = sorted({start for value in values.values() for start in _starts(value)})
     return Price(
         rates=_rates(values, 0, percent),
@@ -266,7 +301,7 @@ def _rates(values: dict[str, Any], input_tokens: int, percent: int) -> Rates:
     """The rates at an input's length; only those of tokens are dearer at a dearer place."""
     return Rates(
         **{
-            name: _rate(value, input_tokens, percent if _UNITS[name].endswith("_mtok") else 100)
+            name: _rate(value, input_tokens, percent if name in _OF_TOKENS else 100)
             for name, value in values.items()
         }
     )

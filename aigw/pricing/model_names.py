@@ -39,6 +39,34 @@ _LONG_CONTEXT = re.compile(r"\[1m\]$", re.IGNORECASE)
 _GEOGRAPHY = re.compile(r"^(?!global\.)[a-z]{2,6}\.(?=[a-z0-9]+\.)")
 
 
+_SEARCH_MODELS = re.compile(r"(?:^|/)gpt-[^/]*-search-(?:preview|api)(?:-|$)")
+
+_CLAUDE_REST = re.compile(
+    r"(?:[-@](?:20\d{6}|latest|default|preview|thinking|thought|v\d+(?::\d+\w?)*))*"
+)
+
+
+def is_the_same(listed: str, name: str) -> bool:
+    """Whether a name is that of a listed model, and not of another that only begins alike.
+
+    The list takes for a Claude whatever begins with its name; `claude-opus-4-80` and
+    `claude-haiku-4-5-plus` would be models of tomorrow with prices of their own.
+    """
+    plain = name.casefold().replace(".", "-")
+    if not listed.startswith("claude-") or not plain.startswith(listed):
+        return True
+    return _CLAUDE_REST.fullmatch(plain, len(listed)) is not None
+
+
+def searches_always(model: str) -> bool:
+    """Whether a model is one of OpenAI's that search before each answer, and cost more by that.
+
+    Answers of Chat Completions do not tell how often:
+    https://developers.openai.com/api/docs/pricing#built-in-tools
+    """
+    return _SEARCH_MODELS.search(model.casefold()) is not None
+
+
 def vendors_of(kind: str, model: str) -> tuple[str, ...]:
     """Whose price lists a provider's models are in; none where only its address can tell.
 

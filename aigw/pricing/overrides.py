@@ -62,7 +62,10 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
         if listed is None:
             return Price(rates=self.rates, has_one_rate=True)
         rates = msgspec.structs.replace(
-            self.rates, web_search=listed.rates.web_search, file_search=listed.rates.file_search
+            self.rates,
+            web_search=listed.rates.web_search,
+            web_search_preview=listed.rates.web_search_preview,
+            file_search=listed.rates.file_search,
         )
         return Price(rates=rates, has_one_rate=True, context_window=listed.context_window)
 

@@ -14,7 +14,8 @@ What a usage has and a price has not:
   https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing
 - Input, output, audio, and searches without a rate make the whole response unpriced. Audio is not
   charged as text: it costs up to twenty times as much. So does what never has a rate: a code
-  interpreter is paid by the container, which several responses may share.
+  interpreter is paid by the container, which several responses may share, a generated image by
+  another model's tokens.
 - A class of service without rates of its own makes it unpriced too: a fast one costs up to six times
   the standard one, and a patient one half of it.
 """
@@ -35,11 +36,12 @@ millions of responses too large for the store."""
 _PER_THOUSAND = 1000
 """A rate per thousand, times this, is one per million."""
 
-_UNRATED = frozenset({"code_interpreter_calls"})
+_UNRATED = frozenset({"code_interpreter_calls", "hosted_shell_calls", "image_generation_calls"})
 """Kinds of use that cost money, and nobody can tell from one response how much."""
 
 _FURTHER = _UNRATED | {
-    "web_search_requests", "file_search_requests", "prompt_audio", "completion_audio",
+    "web_search_requests", "web_search_preview_requests", "file_search_requests", "prompt_audio",
+    "completion_audio",
 }  # fmt: skip
 """What `_further` asks for: nearly all responses have other counts, or none."""
 
@@ -61,6 +63,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input_audio: int | None = None
     output_audio: int | None = None
     web_search: int | None = None
+    web_search_preview: int | None = None
     file_search: int | None = None
     request: int | None = None
 
@@ -231,6 +234,7 @@ def _further(rates: Rates, input_rate: int, usage: UsageFact) -> int | None:
     total = 0
     for count, rate in (
         (extra.get("web_search_requests", 0), rates.web_search),
+        (extra.get("web_search_preview_requests", 0), rates.web_search_preview),
         (extra.get("file_search_requests", 0), rates.file_search),
     ):
         if count:

@@ -31,6 +31,10 @@ _IGNORED = frozenset({"source", "updated_at", "requests", "unpriced", "reason"})
 LARGEST_IMPORT = 32 * 1024 * 1024
 """Bytes of a file that is imported."""
 
+MOST_PRICES = 20_000
+"""Prices of one file: the longest lists that are published have about four thousand models. A running
+daemon reads all of them on its event loop when they change, and so many take it a tenth of a second."""
+
 _MOST_PROBLEMS = 100
 """Lines about what is wrong with a file: a wrong file is wrong in every entry."""
 
@@ -61,6 +65,7 @@ def parse_prices(content: bytes, name: str, now: int) -> list[StoredPrice]:
     """
     entries = _entries(content, name)
     problems: list[str] = []
+    left = 0
     prices: list[StoredPrice] = []
     first: dict[tuple[str, str], int] = {}
     for number, entry in enumerate(entries):
@@ -71,13 +76,14 @@ def parse_prices(content: bytes, name: str, now: int) -> list[StoredPrice]:
             if other != number:
                 found = [f"the same provider and model as [{other}]"]
         if found:
-            problems += [f"{name}[{number}]: {problem}" for problem in found]
+            room = _MOST_PROBLEMS - len(problems)
+            problems += [f"{name}[{number}]: {problem}" for problem in found[:room]]
+            left += len(found[room:])
         else:
             prices.append(_stored(entry, now))
     if problems:
-        left = len(problems) - _MOST_PROBLEMS
-        more = [f"{name}: and {left} problems more"] if left > 0 else []
-        raise ConfigError(*problems[:_MOST_PROBLEMS], *more)
+        more = [f"{name}: and {left} problems more"] if left else []
+        raise ConfigError(*problems, *more)
     return prices
 
 
@@ -96,6 +102,11 @@ def _entries(content: bytes, name: str) -> list[Any]:
         raise ConfigError(f"{name}: must be an array of prices, or an object with one such array")
     if not document:
         raise ConfigError(f"{name}: has no prices")
+    if len(document) > MOST_PRICES:
+        raise ConfigError(
+            f"{name}: has {len(document):,} prices, {MOST_PRICES:,} are the most: import those of models "
+            "that you use, or say what many cost with a pattern, as `gpt-5*`"
+        )
     return document
 
 
@@ -124,7 +135,7 @@ def _text_problems(entry: dict[str, Any]) -> list[str]:
     if not isinstance(model, str) or not is_name(model):
         problems.append(f"model must be 1 to {LONGEST_PATTERN} visible characters")
     provider = entry.get("provider")
-    if provider and not (isinstance(provider, str) and is_name(provider)):
+    if provider not in (None, "") and not (isinstance(provider, str) and is_name(provider)):
         problems.append("provider must be a provider's name or type, or be left out for any")
     return problems
 

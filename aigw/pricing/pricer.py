@@ -21,7 +21,7 @@ from aigw.price_settings import PriceSettings
 from aigw.pricing.catalogue import Catalogue, load_catalogue
 from aigw.pricing.cost import UNPRICED, Cost
 from aigw.pricing.overrides import Override, configured, stored
-from aigw.pricing.price import cost_micros, lacking, most_micros
+from aigw.pricing.price import MOST_MICROS, cost_micros, lacking, most_micros
 from aigw.pricing.price_list import PriceList, Quote
 from aigw.pricing.refresh import read_refreshed, refreshed_path
 from aigw.provider_settings import ProviderSettings
@@ -125,11 +125,11 @@ class Pricer:
             self._refresh()
             model = usage.model or start.model
             quote = self._quote(start.provider_name, model, start.started_at)
-            if quote.price is None:
-                return UNPRICED
-            micros = cost_micros(quote.price, usage)
-            source = "" if micros is None else quote.source
-            return Cost(micros, source, quote.price.context_window)
+            window = None if quote.price is None else quote.price.context_window
+            if quote.charger and usage.charged_micros is not None:
+                return Cost(min(usage.charged_micros, MOST_MICROS), quote.charger, window)
+            micros = None if quote.price is None else cost_micros(quote.price, usage)
+            return Cost(micros, "" if micros is None else quote.source, window)
         except Exception:  # noqa: BLE001 (whatever it is, the request goes on)
             # A fault here costs the figure, not the record.
             if not self._stumbled:

@@ -6,9 +6,12 @@ They are fetched when somebody asks for it (`aigw prices refresh`) and never oth
 from __future__ import annotations
 
 import contextlib
+import http.client
 import ipaddress
 import os
+import queue
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -200,8 +203,19 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
+def _may_lead(url: str, to: str) -> bool:
+    try:
+        check_url(to)
+    except ConfigError:
+        return False
+    return urlsplit(to).scheme == "https" or urlsplit(url).scheme == "http"
+
+
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to where prices may be fetched from, and to nowhere else."""
+    """Follows redirects to where prices may be fetched from, and to nowhere else.
+
+    No server elsewhere leads to one on this machine, which may do things when it is asked.
+    """
 
     def redirect_request(
         self,
@@ -212,36 +226,68 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        try:
-            check_url(newurl)
-        except ConfigError:
+        if not _may_lead(req.full_url, newurl):
             raise FetchError(
                 f"{req.full_url} leads to {newurl}, and prices are fetched over https only"
-            ) from None
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _download(url: str) -> bytes:
+    """What a URL has, within `SECONDS`.
+
+    Read in a thread that is left behind after them: a server that sends a byte now and then keeps
+    whoever reads its head, or a chunk's length, for as long as it likes.
+    """
+    done: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+    threading.Thread(target=_deliver, args=(url, done), name="prices", daemon=True).start()
+    try:
+        content = done.get(timeout=SECONDS)
+    except queue.Empty:
+        raise _too_slow(url) from None
+    if isinstance(content, bytes):
+        return content
+    try:
+        raise content
+    finally:
+        # The error's traceback has this frame: what it holds open would stay so.
+        del content
+
+
+def _too_slow(url: str) -> FetchError:
+    return FetchError(f"{url} took more than {SECONDS:.0f} s: try again later")
+
+
+def _deliver(url: str, done: queue.SimpleQueue[bytes | Exception]) -> None:
+    try:
+        done.put(_read(url, time.monotonic() + SECONDS))
+    except Exception as error:  # noqa: BLE001 (raised where it is waited for)
+        done.put(error)
+
+
+def _read(url: str, deadline: float) -> bytes:
     import truststore  # noqa: PLC0415 (only for a download)
 
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Redirects())
-    deadline = time.monotonic() + SECONDS
     parts: list[bytes] = []
     size = 0
     try:
         with opener.open(url, timeout=STALL_SECONDS) as answer:
             while chunk := answer.read1(_CHUNK):
+                if time.monotonic() >= deadline:
+                    raise _too_slow(url)
                 size += len(chunk)
                 if size > LARGEST:
                     raise FetchError(f"{url} sends more than {LARGEST // 1024**2} MiB: no prices")
-                if time.monotonic() > deadline:
-                    raise FetchError(f"{url} took more than {SECONDS:.0f} s: try again later")
                 parts.append(chunk)
     except urllib.error.HTTPError as error:
+        error.close()
         raise FetchError(f"{url} answers with status {error.code}: is it the right URL?") from error
     except urllib.error.URLError as error:
         raise FetchError(f"cannot fetch {url}: {error.reason}") from error
+    except http.client.HTTPException as error:
+        raise FetchError(f"{url} does not speak HTTP: {str(error).strip() or error!r}") from error
     except (OSError, ValueError) as error:
         raise FetchError(f"cannot fetch {url}: {error}") from error
     return b"".join(parts)

@@ -87,20 +87,25 @@ def import_prices(path: Path, prices: Sequence[StoredPrice]) -> Imported:
 
 
 def _write(connection: sqlite3.Connection, prices: Sequence[StoredPrice]) -> None:
-    for price in prices:
-        # Upper and lower case are the same model, so there is never a price for each.
-        connection.execute(
-            "DELETE FROM model_prices WHERE provider = ? AND model = ? COLLATE NOCASE",
-            (price.provider, price.model),
-        )
-        connection.execute(
-            f"INSERT INTO model_prices ({PRICE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 (our own names)
+    # Upper and lower case are the same model, so there is never a price for each. SQLite's NOCASE
+    # knows ASCII only, and would go through the whole table for each price, while the daemon waits.
+    new = {(price.provider, price.model.casefold()) for price in prices}
+    others = [p for p in read_prices(connection) if (p.provider, p.model.casefold()) in new]
+    connection.executemany(
+        "DELETE FROM model_prices WHERE provider = ? AND model = ?",
+        [(other.provider, other.model) for other in others],
+    )
+    connection.executemany(
+        f"INSERT INTO model_prices ({PRICE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 (our own names)
+        [
             (
                 price.provider, price.model, price.input_price, price.output_price,
                 price.cache_read_price, price.cache_write_price, price.cache_write_1h_price,
                 price.source, price.updated_at,
-            ),
-        )  # fmt: skip
+            )
+            for price in prices
+        ],
+    )  # fmt: skip
     _raise_version(connection)
 
 

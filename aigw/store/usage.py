@@ -48,8 +48,9 @@ class Sums:
 
     `errors` are failed requests, `aborted` those that clients broke off. `cost_micros` is what is
     paid for, `plan_micros` the list price of what a subscription covers, both in millionths of a US
-    dollar. `unpriced` responses have no known price and are in neither; those of `estimated` broke
-    off before the provider counted.
+    dollar. `unpriced` responses have no known price and are in neither; those of `estimated`
+    broke off before the provider counted, or it counts nothing; `plan_estimated` of them are covered by a
+    plan.
     """
 
     requests: int = 0
@@ -64,6 +65,7 @@ class Sums:
     plan_micros: int = 0
     unpriced: int = 0
     estimated: int = 0
+    plan_estimated: int = 0
 
     def add(self, other: Sums) -> None:
         """Add another's figures to these."""
@@ -81,7 +83,8 @@ RECORD_SUMS = (
     " count(*) FILTER (WHERE status = 'aborted'),"
     " ifnull(sum(cost_micros) FILTER (WHERE plan IS NULL), 0),"
     " ifnull(sum(cost_micros) FILTER (WHERE plan IS NOT NULL), 0),"
-    " ifnull(sum(unpriced), 0), ifnull(sum(estimated), 0)"
+    " ifnull(sum(unpriced), 0), ifnull(sum(estimated), 0),"
+    " ifnull(sum(estimated) FILTER (WHERE plan IS NOT NULL), 0)"
 )
 """The figures of `Sums`, in their order, from rows of `interceptions`."""
 
@@ -89,7 +92,8 @@ _QUARTER_SUMS = (
     "sum(requests), sum(input_tokens), sum(cache_read_input_tokens),"
     " sum(cache_write_input_tokens), sum(output_tokens), sum(reasoning_tokens), sum(errors),"
     " sum(aborted), ifnull(sum(cost_micros) FILTER (WHERE plan = ''), 0),"
-    " ifnull(sum(cost_micros) FILTER (WHERE plan != ''), 0), sum(unpriced), sum(estimated)"
+    " ifnull(sum(cost_micros) FILTER (WHERE plan != ''), 0), sum(unpriced), sum(estimated),"
+    " ifnull(sum(estimated) FILTER (WHERE plan != ''), 0)"
 )
 
 _Row: TypeAlias = tuple[Any, ...]

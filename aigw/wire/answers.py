@@ -9,6 +9,7 @@ from aigw.records import Status
 from aigw.wire.facts import Outcome, ResponseFact, UsageFact
 from aigw.wire.floor import estimate, text_tokens
 from aigw.wire.lenient import parse
+from aigw.wire.said import is_counted, said_tokens
 from aigw.wire.sse import SseEvent, SseReader
 
 KEPT_LIMIT = 32 * 1024 * 1024
@@ -60,8 +61,11 @@ class OpenAnswer(ABC):
         is_final: bool,
         extra: Mapping[str, int] = {},
     ) -> None:
-        """Append the usage, once: the provider's, or a floor where that is not its last word."""
-        if stated is not None and is_final:
+        """Append the usage, once: the provider's, or a floor where that is not its last word.
+
+        Nothing counted beside output that came is no count: some services send zeros.
+        """
+        if stated is not None and is_final and (is_counted([stated]) or not self._produced):
             facts.append(stated)
         elif stated is not None or self._begun or self._produced:
             facts.append(estimate(stated, self._produced, extra))
@@ -127,6 +131,9 @@ class JsonReader(ABC):
     output_marks: tuple[bytes, ...] = ()
     """What stands before the output in such a document; the first that is found counts."""
 
+    outputs: tuple[str, ...] = ()
+    """The document's members that hold the output."""
+
     unfinished = b""
     unfinished_length = 0
 
@@ -160,6 +167,8 @@ class JsonReader(ABC):
                     self._outcome = COMPLETED
                 else:
                     self._estimate(body, facts)
+            elif self._outcome.status is Status.COMPLETED and not is_counted(facts):
+                self._estimate_uncounted(body, facts)
         self.ended = True
         return facts
 
@@ -170,6 +179,14 @@ class JsonReader(ABC):
             if found:
                 facts.append(estimate(None, text_tokens(output)))
                 return
+
+    def _estimate_uncounted(self, body: bytes, facts: list[ResponseFact]) -> None:
+        """The floor of a whole document whose provider has counted nothing, in place of its zeros."""
+        produced = said_tokens(body, self.outputs)
+        if produced:
+            stated = [fact for fact in facts if isinstance(fact, UsageFact)]
+            facts[:] = [fact for fact in facts if not isinstance(fact, UsageFact)]
+            facts.append(estimate(stated[0] if stated else None, produced))
 
     def outcome(self) -> Outcome | None:
         """The provider's verdict; None before `finish`, and when the document was not whole."""

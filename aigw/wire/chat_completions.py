@@ -13,7 +13,7 @@ import msgspec
 
 from aigw.wire.answers import COMPLETED, JsonReader, StreamReader
 from aigw.wire.chat_request import read_request
-from aigw.wire.chat_usage import usage_fact
+from aigw.wire.chat_usage import says_something, usage_fact
 from aigw.wire.errors import failure
 from aigw.wire.facts import Outcome, ResponseFact, ThoughtFact, ToolCallFact
 from aigw.wire.lenient import (
@@ -134,7 +134,7 @@ class ChatStream(StreamReader):
         """Take what is said of the whole answer."""
         if not self.response_id and chunk.id:
             self.response_id = text_of(chunk.id)
-        if isinstance(chunk.usage, dict):
+        if isinstance(chunk.usage, dict) and (self._usage is None or says_something(chunk.usage)):
             self._usage = chunk.usage
         if chunk.service_tier:
             self._tier = tier_of(chunk.service_tier)
@@ -205,6 +205,7 @@ class ChatJson(JsonReader):
     """Reads a whole completion, all its choices."""
 
     output_marks = (b'"choices":',)
+    outputs = ("choices",)
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         answer = _CHUNK.read(body)

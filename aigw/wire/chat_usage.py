@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aigw.wire.charged import charged_micros
 from aigw.wire.facts import UsageFact
 from aigw.wire.lenient import count_of, dict_of
 
@@ -45,7 +46,13 @@ def usage_fact(usage: dict[str, Any], tier: str = "") -> UsageFact:
         reasoning_tokens=reasoning,
         extra={name: value for name, value in extra.items() if value},
         service_tier=tier,
+        charged_micros=charged_micros(usage),
     )
+
+
+def says_something(usage: dict[str, Any]) -> bool:
+    """Whether a usage counts anything: some services end with an empty one."""
+    return any(count_of(value) for value in usage.values())
 
 
 def _cached(usage: dict[str, Any], prompt: dict[str, Any]) -> int:

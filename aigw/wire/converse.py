@@ -52,6 +52,7 @@ class _Event(msgspec.Struct, gc=False, rename="camel"):
     delta: _Delta | None = None
     usage: Any = None
     service_tier: Any = None
+    performance_config: Any = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -66,6 +67,7 @@ class _Answer(msgspec.Struct, gc=False, rename="camel"):
     output: _Output | None = None
     usage: Any = None
     service_tier: Any = None
+    performance_config: Any = None
     error: Any = None
 
 
@@ -128,7 +130,7 @@ class ConverseStream(FrameReader):
         elif name == "metadata":
             event = _EVENT.read(payload)
             if event is not None and (usage := dict_of(event.usage)):
-                self._usage = usage_fact(usage, _tier(event.service_tier))
+                self._usage = usage_fact(usage, _tier(event))
             self._end(COMPLETED, facts)
 
     def _open_block(self, event: _Event | None) -> None:
@@ -173,6 +175,7 @@ class ConverseJson(JsonReader):
     """Reads a whole answer."""
 
     output_marks = (b'"content":',)
+    outputs = ("output",)
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         answer = _ANSWER.read(body)
@@ -186,12 +189,14 @@ class ConverseJson(JsonReader):
             elif thought := _thought(block.reasoning_content):
                 facts.append(ThoughtFact(thought, "thinking"))
         if usage := dict_of(answer.usage):
-            facts.append(usage_fact(usage, _tier(answer.service_tier)))
+            facts.append(usage_fact(usage, _tier(answer)))
         return failure(answer.error) if answer.error else COMPLETED
 
 
-def _tier(value: Any) -> str:
-    return tier_of(dict_of(value).get("type"))
+def _tier(found: _Event | _Answer) -> str:
+    """The class of service. A faster way to run a model ("latency-optimized inference") is one too."""
+    latency = tier_of(dict_of(found.performance_config).get("latency"))
+    return tier_of(dict_of(found.service_tier).get("type")) or latency
 
 
 def usage_fact(usage: dict[str, Any], tier: str = "") -> UsageFact:

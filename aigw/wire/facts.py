@@ -62,7 +62,9 @@ class UsageFact(msgspec.Struct, frozen=True, gc=False):
     `service_tier` is the class of service the provider says it answered with (`batch`, `priority`,
     `flex`, `fast`), empty for the standard one or where it does not say. `inference_geo` is where the
     provider says the model ran, empty where that is anywhere. `model` is the one that these tokens
-    are billed for, where it is not the answer's: Anthropic's advisor. `is_estimate` marks the floor of
+    are billed for, where it is not the one asked for: Anthropic's advisor, or a model that stepped in.
+    `charged_micros` is what the provider says it charges, in millionths of a US dollar, where it does.
+    `is_estimate` marks the floor of
     an answer that broke off before the provider had counted, whose `input_tokens` are 0 where not
     even the input was stated.
     """
@@ -77,6 +79,7 @@ class UsageFact(msgspec.Struct, frozen=True, gc=False):
     is_estimate: bool = False
     inference_geo: str = ""
     model: str = ""
+    charged_micros: int | None = None
 
     @property
     def total_input_tokens(self) -> int:

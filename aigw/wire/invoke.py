@@ -157,6 +157,7 @@ class InvokeJson(JsonReader):
     """Reads a whole answer of any family."""
 
     output_marks = (b'"content":', b'"choices":', b'"generation":')
+    outputs = ("content", "choices", "generation", "output")
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         found = _EVENT.read(body)

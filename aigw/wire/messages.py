@@ -163,6 +163,7 @@ class MessagesJson(JsonReader):
     """Reads a whole message."""
 
     output_marks = (b'"content":',)
+    outputs = ("content",)
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         answer = _ANSWER.read(body)

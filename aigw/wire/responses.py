@@ -15,7 +15,7 @@ from aigw.wire.answers import COMPLETED, JsonReader, StreamReader
 from aigw.wire.errors import failure
 from aigw.wire.facts import Outcome, ResponseFact
 from aigw.wire.lenient import Shape, dict_of, list_of, text_of, tier_of
-from aigw.wire.responses_items import add_item, billed_tool, usage_fact
+from aigw.wire.responses_items import add_item, billed_tool, counted_tools, usage_fact
 from aigw.wire.responses_request import read_request
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class _Response(msgspec.Struct, gc=False):
     output: Any = None
     usage: Any = None
     service_tier: Any = None
+    tools: Any = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -113,6 +114,7 @@ class ResponsesStream(StreamReader):
         self._tools: Counter[str] = Counter()
         self._usage: dict[str, Any] | None = None
         self._tier = ""
+        self._offered: list[Any] = []
 
     def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
         # Most events of a stream carry text, which is not recorded.
@@ -141,6 +143,7 @@ class ResponsesStream(StreamReader):
         self.response_id = self.response_id or text_of(response.id)
         if response.service_tier:
             self._tier = tier_of(response.service_tier)
+        self._offered = list_of(response.tools) or self._offered
         if kind not in _TERMINAL:
             return
         for index, item in enumerate(list_of(response.output)):
@@ -186,16 +189,19 @@ class ResponsesStream(StreamReader):
         for item in opened:
             self._finish_item(-1, item, facts)
         stated = None
+        tools = counted_tools(self._tools, self._offered)
         if self._usage is not None:
-            stated = usage_fact(self._usage, self._tools, self._tier)
-        self._add_usage(stated, facts, is_final=True, extra=self._tools)
+            stated = usage_fact(self._usage, tools, self._tier)
+        self._add_usage(stated, facts, is_final=True, extra=tools)
         self._usage = None
+        self._offered = []
 
 
 class ResponsesJson(JsonReader):
     """Reads a whole response; one made in the background has no usage or output yet."""
 
     output_marks = (b'"output":',)
+    outputs = ("output",)
 
     def _read(self, body: bytes, facts: list[ResponseFact]) -> Outcome | None:
         response = _RESPONSE.read(body)
@@ -206,7 +212,8 @@ class ResponsesJson(JsonReader):
         for item in items:
             add_item(item, facts)
         if isinstance(response.usage, dict):
-            tools = Counter(tool for item in items if (tool := billed_tool(item)))
+            counted = Counter(tool for item in items if (tool := billed_tool(item)))
+            tools = counted_tools(counted, response.tools)
             facts.append(usage_fact(response.usage, tools, tier_of(response.service_tier)))
         return _outcome(response.status, response)
 

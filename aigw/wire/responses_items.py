@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aigw.wire.charged import charged_micros
 from aigw.wire.facts import ResponseFact, ThoughtFact, ToolCallFact, UsageFact
 from aigw.wire.lenient import arguments_text, count_of, dict_of, json_text, list_of, text_of
 
@@ -63,10 +64,21 @@ def _input(kind: str, item: dict[str, Any]) -> str:
 _BILLED = {
     "web_search_call": "web_search_requests",
     "file_search_call": "file_search_requests",
-    "code_interpreter_call": "code_interpreter_calls",
 }
 """Built-in tools that cost money beside their tokens, by the name under which they are counted
-(developers.openai.com, "Pricing"). An interpreter's price is per container, which several may share."""
+(developers.openai.com, "Pricing")."""
+
+_BILLED_APART = {
+    "code_interpreter_call": "code_interpreter_calls",
+    "image_generation_call": "image_generation_calls",
+    "shell_call": "hosted_shell_calls",
+}
+"""Those whose price the answer does not tell: an interpreter's and a shell's is per container, which
+several answers may share, an image's depends on another model's tokens. A shell on the client's machine
+costs nothing. Of these whatever was not refused counts: images are "generating" when they are done."""
+
+PREVIEW = "web_search_preview"
+"""How the type of the older web search tool begins, which costs more with some models."""
 
 
 def billed_tool(item: dict[str, Any]) -> str | None:
@@ -76,7 +88,12 @@ def billed_tool(item: dict[str, Any]) -> str | None:
     search", output and citations); answers of the older tool have no `action`, and always searched.
     """
     kind = item.get("type")
-    if not isinstance(kind, str) or item.get("status") not in (None, "completed"):
+    if not isinstance(kind, str):
+        return None
+    if kind in _BILLED_APART and item.get("status") != "failed":
+        is_local = kind == "shell_call" and not _is_hosted(item.get("environment"))
+        return None if is_local else _BILLED_APART[kind]
+    if item.get("status") not in (None, "completed"):
         return None
     if kind == "web_search_call" and dict_of(item.get("action")).get("type") not in (
         None,
@@ -84,6 +101,24 @@ def billed_tool(item: dict[str, Any]) -> str | None:
     ):
         return None
     return _BILLED.get(kind)
+
+
+def _is_hosted(environment: Any) -> bool:
+    return text_of(dict_of(environment).get("type")).startswith("container")
+
+
+def counted_tools(tools: Mapping[str, int], offered: Any) -> dict[str, int]:
+    """The billed tools under their final names, by the `tools` that an answer says it was offered.
+
+    A search does not say which of the two tools it is of; where both were offered, the newer counts.
+    """
+    found = dict(tools)
+    kinds = [text_of(dict_of(tool).get("type")) for tool in list_of(offered)]
+    searching = [kind for kind in kinds if kind.startswith("web_search")]
+    if searching and all(kind.startswith(PREVIEW) for kind in searching):
+        searches = found.pop("web_search_requests", 0)
+        found |= {f"{PREVIEW}_requests": searches} if searches else {}
+    return found
 
 
 def usage_fact(usage: dict[str, Any], tools: Mapping[str, int], tier: str) -> UsageFact:
@@ -114,4 +149,5 @@ def usage_fact(usage: dict[str, Any], tools: Mapping[str, int], tier: str) -> Us
         reasoning_tokens=reasoning,
         extra={name: value for name, value in extra.items() if value},
         service_tier=tier,
+        charged_micros=charged_micros(usage),
     )

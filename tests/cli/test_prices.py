@@ -268,6 +268,10 @@ def test_an_import_is_all_or_nothing_and_lists_every_problem(
         entry(currency="EUR"),
         entry(model="M"),
         "gpt-5",
+        # Nothing that only looks empty: who writes 0 or a list does not mean any provider.
+        entry(provider=0),
+        entry(provider=[]),
+        entry(provider=False),
     ]
     assert imported(command, tmp_path, wrong) == 2
     name = tmp_path / "p.json"
@@ -280,6 +284,9 @@ def test_an_import_is_all_or_nothing_and_lists_every_problem(
         (6, "unknown member 'currency'"),
         (7, "the same provider and model as [0]"),
         (8, "is no object"),
+        (9, "provider must be"),
+        (10, "provider must be"),
+        (11, "provider must be"),
     ]:
         assert f"{name}[{number}]: {problem}" in command.err
     assert not command.database.exists()
@@ -293,6 +300,7 @@ def test_an_import_is_all_or_nothing_and_lists_every_problem(
         ("{}", "must be an array"),
         ('{"a": [], "b": []}', "must be an array"),
         ("[]", "has no prices"),
+        (f"[{'0,' * 20_000}0]", "has 20,001 prices, 20,000 are the most"),
         ("3", "must be an array"),
         ("\x00", "is no JSON"),
     ],

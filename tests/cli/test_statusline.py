@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aigw import clock
+from aigw.cli.status_figures import midnight
 from aigw.store.rollup import roll_up
 from tests.cli.reading import Command
 from tests.store.rows import SECOND, Store, end, start
@@ -113,9 +115,9 @@ def test_money_is_told_apart(store: Store, command: Command) -> None:
     spend(store, "a", plan="claude", cost_micros=2_000_000)
     assert command.lines(*words) == ["plan $2.00"]
     spend(store, "b", cost_micros=1_000_000, estimated=1)
-    assert command.lines(*words) == ["~$1.00 + plan ~$2.00"]
+    assert command.lines(*words) == ["~$1.00 + plan $2.00"]
     spend(store, "c", unpriced=1)
-    assert command.lines(*words) == ["~$1.00 + plan ~$2.00 +?"]
+    assert command.lines(*words) == ["~$1.00 + plan $2.00 +?"]
 
 
 def test_json(store: Store, command: Command) -> None:
@@ -260,6 +262,39 @@ def test_wrong_usage_and_help(command: Command) -> None:
     assert "--format" in command.err
     assert command.run("statusline", "--help") == 0
     assert "{session_cost}" in command.out
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="no time zone of its own")
+@pytest.mark.parametrize(
+    ("moment", "began"),
+    [
+        # The clocks of Berlin change at 01:00 UTC.
+        ("2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z"),
+        ("2026-03-29T00:30:00Z", "2026-03-28T23:00:00Z"),
+        ("2026-10-25T12:00:00Z", "2026-10-24T22:00:00Z"),
+        ("2026-10-25T01:30:00Z", "2026-10-24T22:00:00Z"),
+        ("2026-06-01T12:00:00Z", "2026-05-31T22:00:00Z"),
+    ],
+)
+def test_a_day_begins_at_its_own_midnight(
+    moment: str, began: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def micros(text: str) -> int:
+        return int(datetime.fromisoformat(text).timestamp()) * SECOND
+
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert midnight(micros(moment)) == micros(began)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(("share", "shown"), [(250.5, True), (1e308, False), (-1, False)])
+def test_an_absurd_share_is_not_shown(share: float, shown: bool, store: Store) -> None:
+    text = said(store, {"context_window": {"used_percentage": share}})
+    assert ("context" in text) is shown
 
 
 def test_starts_without_typer(store: Store) -> None:

@@ -37,6 +37,7 @@ def test_json(store: Store, command: Command) -> None:
         "plan_micros": 0,
         "unpriced": 0,
         "estimated": 0,
+        "plan_estimated": 0,
         "cost_usd": "0.000000",
         "plan_usd": "0.000000",
     }
@@ -70,11 +71,11 @@ def test_only_what_is_paid_is_cost(store: Store, command: Command) -> None:
     spend(store, "c", unpriced=2)
     lines = command.lines("usage", *SINCE)
     assert lines[1].split()[-3:] == ["cost", "plan", "unpriced"]
-    assert lines[3].split()[-3:] == ["~$1.50", "~<$0.01", "2"]
+    assert lines[3].split()[-3:] == ["$1.50", "~<$0.01", "2"]
     assert lines[4:] == [
         "plan: covered by a plan, list price <$0.01, not part of the cost",
         "2 responses have no price: aigw prices list",
-        "~ estimated: 1 response broke off before the provider counted",
+        "~ estimated: 1 response that the provider did not count to the end",
     ]
 
 

@@ -8,9 +8,10 @@ import tracemalloc
 
 import brotli
 import pytest
+from multidict import CIMultiDict
 
 from aigw.gateway import answer as answer_module
-from aigw.gateway.answer import Answer
+from aigw.gateway.answer import Answer, stated_tier
 from aigw.records import Status
 from aigw.wire.apis import Api
 from aigw.wire.facts import UsageFact
@@ -26,6 +27,32 @@ STREAM = [
     b'event: message_delta\ndata: {"type":"message_delta","delta":{},"usage":{"output_tokens":7}}\n\n',
     b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
 ]
+
+
+TIER = "x-amzn-bedrock-service-tier"
+LATENCY = "x-amzn-bedrock-performanceconfig-latency"
+
+
+@pytest.mark.parametrize(
+    ("headers", "tier"),
+    [
+        ({}, ""),
+        ({TIER: "default", LATENCY: "standard"}, ""),
+        ({TIER: "flex"}, "flex"),
+        ({LATENCY: "optimized"}, "optimized"),
+        ({TIER: "default", LATENCY: "optimized"}, "optimized"),
+        ({TIER: "priority", LATENCY: "optimized"}, "priority"),
+    ],
+)
+def test_the_class_of_service_may_be_in_the_head(headers: dict[str, str], tier: str) -> None:
+    """As Bedrock's InvokeModel has it."""
+    found = stated_tier(CIMultiDict(headers))
+    assert found == tier
+    answer = Answer(Api.CHAT_COMPLETIONS, 200, JSON, "", service_tier=found)
+    answer.feed(BODY)
+    (usage,) = answer.finish()
+    assert isinstance(usage, UsageFact)
+    assert usage.service_tier == tier
 
 
 def test_a_document() -> None:

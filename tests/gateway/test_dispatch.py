@@ -500,4 +500,5 @@ async def test_the_clock_is_the_monotonic_one(setup: Setup) -> None:
     sent = await Dispatch(setup.upstream).send(provider, setup.call())
     await sent.answer.content.read()
     assert provider.pool is not None
-    assert 6.0 < provider.pool.states(time.monotonic())[0].seconds <= 7.0
+    # By any other clock it would be over, or years away.
+    assert 0 < provider.pool.states(time.monotonic())[0].seconds <= 7.0

@@ -147,7 +147,8 @@ async def test_idle_tls_connections_do_not_hold_up_the_end(pair: Pair) -> None:
             "127.0.0.1", port, ssl=client_context(pair), server_hostname="localhost"
         )
         began = time.monotonic()
-    assert time.monotonic() - began < 3
+    # Half of what asyncio gives each TLS connection to say good-bye.
+    assert time.monotonic() - began < 15
     for writer in (unspoken, idle):
         writer.close()
 

@@ -66,6 +66,17 @@ def name_of(kind: str, base_url: str, model: str) -> str | None:
         # No model of today stands for one of tomorrow.
         ("anthropic", "", "claude-opus-5-9", None),
         ("openai", "", "gpt-5.9", None),
+        ("anthropic", "", "claude-opus-4-80", None),
+        ("anthropic", "", "claude-haiku-4-5-plus", None),
+        ("copilot", "", "claude-opus-4.8-fast", "github-copilot/claude-opus-4.8-fast"),
+        ("anthropic", "", "claude-opus-4-8-20990101", "anthropic/claude-opus-4-8"),
+        ("anthropic", "", "claude-sonnet-4-5-latest", "anthropic/claude-sonnet-4-5"),
+        ("google", "", "claude-sonnet-4-5@default", "google/claude-sonnet-4-5"),
+        # These search each time, for a price by search that no answer of theirs tells.
+        ("openai", "", "gpt-4o-search-preview", None),
+        ("openai", "", "gpt-4o-mini-search-preview-2025-03-11", None),
+        ("azure", "", "GPT-5-search-api", None),
+        ("vercel", "", "openai/gpt-4o-mini-search-preview", None),
         ("bedrock", "", "us.anthropic.claude-opus-5-9", None),
         ("anthropic", "https://api.anthropic.com", SONNET, "anthropic/claude-sonnet-4-5"),
         ("anthropic", "https://api.anthropic.com", f"{SONNET}[1m]", "anthropic/claude-sonnet-4-5"),
@@ -188,6 +199,29 @@ def test_openais_regions_cost_a_tenth_more(region: str) -> None:
     assert rates_at(address, "gpt-5.5", "priority").output == 82_500_000
     assert rates_at(address, "gpt-5.2").input == 1_750_000
     assert rates_at("https://api.openai.com/v1", "gpt-5.5").input == 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "micros"),
+    [
+        ("openai", "gpt-4o", 25_000_000),
+        ("azure", "gpt-4.1", 25_000_000),
+        ("openai", "gpt-5", 10_000_000),
+        ("openai", "o3", 10_000_000),
+        ("openai", "gpt-5.6-sol", 10_000_000),
+        ("anthropic", "claude-opus-4-8", None),
+    ],
+)
+def test_the_older_search_costs_more_with_models_that_do_not_reason(
+    kind: str, model: str, micros: int | None
+) -> None:
+    """https://developers.openai.com/api/docs/pricing#built-in-tools."""
+    found = CATALOGUE.find(kind, "", model)
+    assert isinstance(found, ListPrice)
+    price = found.at(int(NOW.timestamp()) * 1_000_000)
+    assert isinstance(price, Price)
+    assert price.rates.web_search_preview == micros
+    assert price.rates.web_search == 10_000_000
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ DEEPSEEK = "https://api-docs.deepseek.com/quick_start/pricing"
 OPENAI = "https://developers.openai.com/api/docs/pricing"
 GPT_5_CODEX = "https://developers.openai.com/api/docs/models/gpt-5-codex"
 GPT_5_4 = "https://developers.openai.com/api/docs/models/gpt-5.4"
+GPT_AUDIO = "https://developers.openai.com/api/docs/models/gpt-audio"
+FLEX = "https://developers.openai.com/api/docs/guides/flex-processing"
 REASONING = "https://developers.openai.com/api/docs/guides/reasoning"
 BEDROCK = "https://aws.amazon.com/bedrock/pricing/"
 GLOBAL = "https://docs.aws.amazon.com/bedrock/latest/userguide/global-cross-region-inference.html"
@@ -107,7 +109,8 @@ EXAMPLES = [
         LONG_CONTEXT, "anthropic", SONNET, UsageFact(1000, 1000, 200_000), 148_500,
         datetime(2026, 1, 1, tzinfo=UTC),
     ),
-    # Opus 4.6 has one price for its whole window. It had two, and until when, says no page of today.
+    # Opus 4.6 has one price for its whole window. It had two until 2026-03-13, say those who wrote of it
+    # then (https://agentmastered.com/blog/1m-context-ga); no page of Anthropic's today does.
     Example(LONG_CONTEXT, "anthropic", "claude-opus-4-6", UsageFact(300_000, 1000), 1_525_000),
     Example(
         LONG_CONTEXT, "anthropic", "claude-opus-4-6", UsageFact(300_000, 1000), 3_037_500,
@@ -132,9 +135,7 @@ EXAMPLES = [
         FAST, "anthropic", "claude-opus-4-8", UsageFact(1000, 1000, service_tier="fast"), 60_000
     ),
     # GPT-5-Codex: $1.25, cached $0.125, $10, as GPT-5.
-    Example(
-        GPT_5_CODEX, "openai", "gpt-5-codex", UsageFact(10_000, 2000, 90_000), 43_750, is_read=False
-    ),
+    Example(GPT_5_CODEX, "openai", "gpt-5-codex", UsageFact(10_000, 2000, 90_000), 43_750),
     Example(OPENAI, "openai", "gpt-5", UsageFact(10_000, 2000, 90_000), 43_750),
     # Reasoning tokens are output tokens: 1,000 of the 1,200 are not paid for twice.
     Example(
@@ -143,10 +144,10 @@ EXAMPLES = [
     # GPT-5.4: $2.50, cached $0.25, $15; above 272,000 tokens twice that in and 1.5 times out.
     Example(GPT_5_4, "openai", "gpt-5.4", UsageFact(72_000, 1000, 200_000), 245_000),
     Example(GPT_5_4, "openai", "gpt-5.4", UsageFact(72_001, 1000, 200_000), 482_505),
-    # Classes of service, GPT-5 and 5.1: flex and batch half, priority twice the price.
+    # Classes of service, GPT-5 and 5.1: batch half, flex as batch, priority twice the price.
     Example(
-        OPENAI, "openai", "gpt-5", UsageFact(10_000, 2000, 8000, service_tier="flex"),
-        6250 + 10_000 + 500, is_read=False,
+        FLEX, "openai", "gpt-5", UsageFact(10_000, 2000, 8000, service_tier="flex"),
+        6250 + 10_000 + 500,
     ),
     Example(
         OPENAI, "openai", "gpt-5.1", UsageFact(10_000, 2000, 8000, service_tier="batch"),
@@ -161,8 +162,7 @@ EXAMPLES = [
         OPENAI, "openai", "gpt-5.5", UsageFact(300_000, 1000, service_tier="batch"), 1_522_500
     ),
     Example(
-        OPENAI, "openai", "gpt-5.5", UsageFact(300_000, 1000, service_tier="flex"), 1_522_500,
-        is_read=False,
+        FLEX, "openai", "gpt-5.5", UsageFact(300_000, 1000, service_tier="flex"), 1_522_500
     ),
     # GPT-5.6 Sol: $4, reads $0.40, writing $5, $20 out. Fast: twice that, of long input $16 and $60.
     Example(
@@ -189,13 +189,15 @@ EXAMPLES = [
     ),
     # Audio: $32 in and $64 out, beside text at $2.50 and $10.
     Example(
-        OPENAI, "openai", "gpt-audio",
+        GPT_AUDIO, "openai", "gpt-audio",
         UsageFact(1000, 500, extra={"prompt_audio": 800, "completion_audio": 400}),
-        500 + 25_600 + 1000 + 25_600, is_read=False,
+        500 + 25_600 + 1000 + 25_600,
     ),
     # A global endpoint of Bedrock's costs what Anthropic asks, a regional one 10 % more.
     Example(GLOBAL, "bedrock", WORLDWIDE, ALL_KINDS, 147_750),
     Example(GLOBAL, "bedrock", REGIONAL, ALL_KINDS, 162_525),
+    # AWS's page fills its tables by a script; others give these rates from it, as
+    # https://www.swfte.com/de/blog/amazon-nova-pro-pricing.
     Example(
         BEDROCK, "bedrock", "amazon.nova-pro-v1:0", UsageFact(1000, 1000), 800 + 3200, is_read=False
     ),

@@ -8,6 +8,7 @@ import pytest
 
 from aigw.price_settings import PriceSettings
 from aigw.pricing.catalogue import Catalogue
+from aigw.pricing.charger import charger
 from aigw.pricing.overrides import Override, configured, fitting, stored
 from aigw.pricing.price import Price, Rates, Tier, cost_micros
 from aigw.pricing.price_list import PriceList
@@ -101,3 +102,58 @@ def test_a_provider_that_is_configured_no_more_has_only_prices_for_any() -> None
     other = prices.quote("gone", "gpt-4", 0)
     assert other.price is None
     assert "'gone'" in other.reason
+
+
+class Counted(Override, frozen=True, kw_only=True):
+    """Says how often it was asked whether it fits."""
+
+    asked: list[str]
+
+    def fits(self, name: str, kind: str, model: str) -> bool:
+        self.asked.append(self.model)
+        return super().fits(name, kind, model)
+
+
+def test_a_new_models_name_is_not_compared_with_every_price() -> None:
+    """Names are the clients' choice, and it is the event loop that looks."""
+    asked: list[str] = []
+    names = [*(f"model-{number}" for number in range(1000)), "GPT-5", "*mini"]
+    prices = PriceList(
+        {"team-a": ProviderSettings(type="openai", name="team-a")},
+        [
+            Counted(provider="", model=n, rates=Rates(input=1), source="prices import", asked=asked)
+            for n in names
+        ],
+        Catalogue((), "", "no list"),
+    )
+    assert prices.quote("team-a", "gpt-5", 0).source == "prices import"
+    assert asked == ["*mini", "GPT-5"]
+    assert prices.quote("team-a", "gpt-5-mini", 0).source == "prices import"
+    assert prices.quote("team-a", "*", 0).price is None
+    assert prices.quote("team-a", "model-7", 0).source == "prices import"
+
+
+def test_where_the_bill_is_stated_with_each_answer_the_reason_says_so() -> None:
+    providers = {"router": ProviderSettings(type="openrouter", name="router")}
+    prices = PriceList(providers, [given("prices set", "mine")], Catalogue((), "", "no list"))
+    quote = prices.quote("router", "openai/gpt-5:nitro", 0)
+    assert (quote.price, quote.charger) == (None, "OpenRouter")
+    assert quote.reason == "no list; what OpenRouter says that it charges is recorded"
+    assert prices.quote("router", "mine", 0).charger == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "base_url", "name"),
+    [
+        ("openrouter", "https://proxy.example/v1", "OpenRouter"),
+        ("openai-compat", "https://openrouter.ai/api/v1", "OpenRouter"),
+        ("openai-compat", "https://api.x.ai/v1", "xAI"),
+        ("openai-compat", "https://eu-west-1.api.x.ai/v1", "xAI"),
+        ("openai-compat", "https://api.x.ai.example/v1", ""),
+        ("openai-compat", "https://openrouter.ai.example/v1", ""),
+        ("openai-compat", "http://openrouter.ai/api/v1", ""),
+        ("openai", "https://api.openai.com/v1", ""),
+    ],
+)
+def test_whose_word_on_the_charge_counts(kind: str, base_url: str, name: str) -> None:
+    assert charger(kind, base_url) == name

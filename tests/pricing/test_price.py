@@ -21,6 +21,7 @@ FULL = Rates(
     input_audio=40_000_000,
     output_audio=80_000_000,
     web_search=10_000_000,
+    web_search_preview=25_000_000,
     file_search=2_500_000,
 )
 
@@ -42,6 +43,7 @@ def rates(**given: Any) -> Price:
         (UsageFact(0, 0, 0, 1000, 0, {"cache_ephemeral_5m_input": 1000}), 3750),
         (UsageFact(0, 1000, reasoning_tokens=900), 15_000),
         (UsageFact(0, 0, extra={"web_search_requests": 3}), 30_000),
+        (UsageFact(0, 0, extra={"web_search_preview_requests": 3}), 75_000),
         (UsageFact(0, 0, extra={"file_search_requests": 3}), 7500),
         (UsageFact(1000, 0, extra={"prompt_audio": 400}), 600 * 3 + 400 * 40),
         (UsageFact(0, 1000, extra={"completion_audio": 400}), 600 * 15 + 400 * 80),
@@ -198,6 +200,7 @@ def test_what_a_missing_rate_falls_back_to(
     [
         UsageFact(1000, 1),
         UsageFact(1000, 0, extra={"web_search_requests": 1}),
+        UsageFact(1000, 0, extra={"web_search_preview_requests": 1}),
         UsageFact(1000, 0, extra={"file_search_requests": 1}),
         UsageFact(1000, 0, extra={"prompt_audio": 1}),
     ],
@@ -206,8 +209,11 @@ def test_what_has_no_rate_makes_the_whole_unpriced(usage: UsageFact) -> None:
     assert cost_micros(rates(input=3_000_000), usage) is None
 
 
-def test_what_never_has_a_rate_makes_the_whole_unpriced() -> None:
-    usage = UsageFact(1000, 0, extra={"code_interpreter_calls": 1})
+@pytest.mark.parametrize(
+    "tool", ["code_interpreter_calls", "image_generation_calls", "hosted_shell_calls"]
+)
+def test_what_never_has_a_rate_makes_the_whole_unpriced(tool: str) -> None:
+    usage = UsageFact(1000, 0, extra={tool: 1})
     assert cost_micros(Price(rates=FULL), usage) is None
 
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from aigw.price_settings import PriceSettings
+from aigw.pricing.price import MOST_MICROS
 from aigw.pricing.pricer import CHECK_SECONDS, MOST_QUOTES, Pricer
 from aigw.pricing.refresh import refreshed_path
 from aigw.provider_settings import ProviderSettings
@@ -30,6 +31,10 @@ PROVIDERS = {
     "anthropic": ProviderSettings(
         type="anthropic", name="anthropic", base_url="https://api.anthropic.com"
     ),
+    "router": ProviderSettings(
+        type="openrouter", name="router", base_url="https://openrouter.ai/api/v1"
+    ),
+    "grok": ProviderSettings(type="openai-compat", name="grok", base_url="https://api.x.ai/v1"),
     "ollama": ProviderSettings(
         type="openai-compat", name="ollama", base_url="http://localhost:11434/v1"
     ),
@@ -86,6 +91,37 @@ def test_a_listed_model_has_its_cost_source_and_context(site: Site) -> None:
     assert cost.micros == 1250
     assert cost.source.startswith("genai-prices ")
     assert cost.context_window == 400_000
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "source"),
+    [
+        ("router", "openai/gpt-5", "OpenRouter"),
+        ("router", "openai/gpt-5:nitro", "OpenRouter"),
+        ("router", "nobody/knows", "OpenRouter"),
+        ("grok", "grok-4", "xAI"),
+    ],
+)
+def test_who_sends_the_bill_is_believed(provider: str, model: str, source: str, site: Site) -> None:
+    usage = UsageFact(1000, 0, charged_micros=77)
+    cost = site.cost(model, usage, provider_name=provider)
+    assert (cost.micros, cost.source) == (77, source)
+    absurd = site.cost(model, UsageFact(1, 1, charged_micros=2**60), provider_name=provider)
+    assert absurd.micros == MOST_MICROS
+
+
+def test_what_others_say_that_they_charge_is_not(site: Site) -> None:
+    usage = UsageFact(1000, 0, charged_micros=77)
+    assert site.cost(usage=usage).micros == 1250
+    assert site.cost("llama3", usage, provider_name="ollama").micros is None
+
+
+def test_a_price_of_ones_own_goes_before_what_is_said_to_be_charged(site: Site) -> None:
+    site.set(9_000_000, "openai/*")
+    site.later()
+    usage = UsageFact(1000, 0, charged_micros=77)
+    cost = site.cost("openai/gpt-5", usage, provider_name="router")
+    assert (cost.micros, cost.source) == (9000, "prices set")
 
 
 def test_an_advisors_tokens_are_priced_as_its_own_model(site: Site) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import stat
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -110,6 +114,72 @@ def test_a_redirect_cannot_lead_out_of_https(tmp_path: Path) -> None:
     answer = sending(b"", 302, Location="http://example.com/data.json")
     with serving(answer) as url, pytest.raises(FetchError, match="https only"):
         refresh(tmp_path / "aigw.db", url, NOON)
+
+
+def test_a_server_elsewhere_does_not_lead_to_one_on_this_machine() -> None:
+    asked = urllib.request.Request("https://prices.example/data.json")
+    follow = refreshing._Redirects().redirect_request
+    with pytest.raises(FetchError, match="https only"):
+        follow(asked, io.BytesIO(), 302, "", HTTPMessage(), "http://127.0.0.1:9/x")
+    led = follow(asked, io.BytesIO(), 302, "", HTTPMessage(), "https://mirror.example/x")
+    assert led is not None
+    assert led.full_url == "https://mirror.example/x"
+
+
+def raw(answer: bytes) -> Answer:
+    """A server that sends these bytes for an answer."""
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(answer)
+
+    return send
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x00\x01garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n[]",
+    ],
+    ids=["no status line", "a head without end", "no chunks"],
+)
+def test_what_is_no_http_is_told(answer: bytes, tmp_path: Path) -> None:
+    with serving(raw(answer)) as url, pytest.raises(FetchError, match="does not speak HTTP"):
+        refresh(tmp_path / "aigw.db", url, NOON)
+
+
+def test_a_compressed_answer_is_not_unpacked(tmp_path: Path) -> None:
+    answer = sending(gzip.compress(b" " * 10_000_000), **{"Content-Encoding": "gzip"})
+    with serving(answer) as url, pytest.raises(FetchError, match="are no prices"):
+        refresh(tmp_path / "aigw.db", url, NOON)
+
+
+@pytest.mark.parametrize(
+    "begun", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"]
+)
+def test_a_server_that_sends_little_by_little_keeps_nobody(
+    begun: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its bytes comes in time, and the line that they are part of never ends."""
+    monkeypatch.setattr(refreshing, "SECONDS", 0.2)
+    given_up = threading.Event()
+
+    def dribble(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(begun)
+        for _ in range(3000):
+            if given_up.wait(0.01):
+                return
+            handler.wfile.write(b"a")
+
+    with serving(dribble) as url:
+        try:
+            with pytest.raises(FetchError, match="took more than"):
+                refresh(tmp_path / "aigw.db", url, NOON)
+        finally:
+            given_up.set()
 
 
 BROKEN = {

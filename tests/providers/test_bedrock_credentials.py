@@ -320,7 +320,7 @@ async def test_after_a_failure_the_next_search_waits_a_little(
 async def test_the_loop_runs_on_while_credentials_are_looked_for(container: Services) -> None:
     container.open.clear()
     waiting = asyncio.gather(identity_of().resolve())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not container.requests:  # noqa: ASYNC110 (another thread's list: nothing to await)
             await asyncio.sleep(0)
     assert not waiting.done()

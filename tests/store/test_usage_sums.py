@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from itertools import product
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from aigw.records import Status
 from aigw.store.reader import open_reader
 from aigw.store.retention import prune_batch
 from aigw.store.rollup import QUARTER, roll_up
-from aigw.store.usage import DIMENSIONS, PERIODS, Sums, period_label, usage
+from aigw.store.usage import DIMENSIONS, FIGURES, PERIODS, Sums, period_label, usage
+from aigw.store.views import create_views
 from tests.store.rows import HOUR, SECOND, Store, end, new_store, start
 
 if TYPE_CHECKING:
@@ -145,6 +146,25 @@ def test_sums_are_those_of_the_interceptions(
             for by, since, until in product(asked, edges, edges):
                 expected = added_up(reader, by, since, until, ZoneInfo(zone))
                 assert usage(reader, by, since, until, ZoneInfo(zone)) == expected
+            by = ["day", "provider", "model", "client", "initiator", "plan"]
+            assert daily(reader) == added_up(reader, by, None, None, UTC)
+
+
+def daily(reader: sqlite3.Connection) -> dict[tuple[str, ...], Sums]:
+    """What `v_daily_usage` has, in the form of `usage`."""
+    create_views(reader)
+    found: dict[tuple[str, ...], Sums] = {}
+    with closing(reader.cursor()) as cursor:
+        cursor.row_factory = sqlite3.Row
+        for row in cursor.execute("SELECT * FROM v_daily_usage"):
+            kinds = ("day", "provider_name", "model", "client", "initiator_id", "plan")
+            sums = {name: row[name] for name in FIGURES if not name.startswith("plan_")}
+            if row["plan"]:
+                covered = {"plan_micros": row["cost_micros"], "plan_estimated": row["estimated"]}
+                sums |= {"cost_micros": 0, **covered}
+            found[tuple(row[kind] or "" for kind in kinds)] = Sums(**sums)
+            assert row["cost_usd"] == row["cost_micros"] / 1_000_000
+    return found
 
 
 def added_up(
@@ -192,6 +212,7 @@ def sums_of(row: sqlite3.Row) -> Sums:
         plan_micros=cost if row["plan"] else 0,
         unpriced=row["unpriced"] or 0,
         estimated=row["estimated"] or 0,
+        plan_estimated=(row["estimated"] or 0) if row["plan"] else 0,
     )
 
 

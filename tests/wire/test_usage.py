@@ -199,7 +199,12 @@ EXAMPLES: list[tuple[str, Api, bytes, dict[str, Any]]] = [
                 "total_tokens": 196,
             }
         ),
-        {"input_tokens": 94, "output_tokens": 2, "cache_write_input_tokens": 100},
+        {
+            "input_tokens": 94,
+            "output_tokens": 2,
+            "cache_write_input_tokens": 100,
+            "charged_micros": 950_000,
+        },
     ),
     (
         # cloud.google.com, "Reasoning for Grok models": reasoning is beside the completion's tokens.
@@ -476,9 +481,19 @@ TOOLS = [
     {"type": "code_interpreter_call", "id": "ci_2", "status": "completed", "code": "2"},
     {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"},
     {"type": "message", "id": "msg_1", "content": []},
+    {"type": "image_generation_call", "id": "ig_1", "status": "generating", "result": "AA"},
+    {"type": "image_generation_call", "id": "ig_2", "status": "failed"},
+    {"type": "shell_call", "id": "sh_1", "status": "completed", "environment": {"type": "local"}},
+    {"type": "shell_call", "id": "sh_2", "environment": {"type": "container_reference"}},
     {"type": ["web_search_call"]},
 ]
-COUNTED = {"web_search_requests": 2, "file_search_requests": 1, "code_interpreter_calls": 2}
+COUNTED = {
+    "web_search_requests": 2,
+    "file_search_requests": 1,
+    "code_interpreter_calls": 2,
+    "image_generation_calls": 1,
+    "hosted_shell_calls": 1,
+}
 
 
 def test_billed_tools_of_a_whole_answer() -> None:
@@ -500,6 +515,178 @@ def test_billed_tools_of_a_stream_are_counted_once(repeated: bool) -> None:
     stream = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
     (usage,) = usages(Api.RESPONSES, stream, "text/event-stream")
     assert usage["extra"] == COUNTED
+
+
+@pytest.mark.parametrize(
+    ("offered", "name"),
+    [
+        (["web_search_preview"], "web_search_preview_requests"),
+        (["function", "web_search_preview_2025_03_11"], "web_search_preview_requests"),
+        (["web_search"], "web_search_requests"),
+        (["web_search_2025_08_26", "web_search_preview"], "web_search_requests"),
+        ([], "web_search_requests"),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_searches_are_those_of_the_tool_that_was_offered(
+    offered: list[str], name: str, streamed: bool
+) -> None:
+    tools = [{"type": kind} for kind in offered]
+    body = responses({"input_tokens": 1}, [SEARCH], tools=tools)
+    if streamed:
+        event = {"type": "response.completed", "response": json.loads(body)}
+        body = b"data: %b\n\n" % json.dumps(event).encode()
+    (usage,) = usages(Api.RESPONSES, body, "text/event-stream" if streamed else JSON)
+    assert usage["extra"] == {name: 1}
+
+
+SERVED = [
+    {"type": "message", "model": "claude-fable-5", "input_tokens": 7, "output_tokens": 0},
+    {"type": "fallback_message", "model": "claude-opus-4-8", "input_tokens": 7, "output_tokens": 9},
+]
+
+
+@pytest.mark.parametrize(
+    ("iterations", "model"), [(SERVED, "claude-opus-4-8"), (SERVED[:1], None), (SERVED[::-1], None)]
+)
+def test_a_model_that_stepped_in_is_the_one_that_is_paid(
+    iterations: list[dict[str, Any]], model: str | None
+) -> None:
+    """platform.claude.com, "Refusals and fallback"."""
+    usage = {"input_tokens": 7, "output_tokens": 9, "iterations": iterations}
+    (found,) = usages(Api.MESSAGES, messages(usage))
+    assert found.get("model") == model
+
+
+def test_the_lifetimes_are_the_sum_where_that_is_not_stated() -> None:
+    lifetimes = {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 70}
+    (found,) = usages(Api.MESSAGES, messages({"input_tokens": 1, "cache_creation": lifetimes}))
+    assert found["cache_write_input_tokens"] == 100
+
+
+def test_a_model_run_faster_is_a_class_of_service_of_its_own() -> None:
+    """AWS, "Optimize model inference for latency": it costs more, and no list has how much."""
+    usage = {"inputTokens": 1, "outputTokens": 2}
+    for latency, tier in (("optimized", "optimized"), ("standard", "")):
+        body = converse(usage, performanceConfig={"latency": latency})
+        (found,) = usages(Api.CONVERSE, body)
+        assert found.get("service_tier", "") == tier
+
+
+@pytest.mark.parametrize(
+    ("usage", "micros"),
+    [
+        ({"cost": 0.95}, 950_000),
+        ({"cost": 0}, 0),
+        ({"cost": 0.0000005}, 1),
+        ({"cost": 0.0000004}, 0),
+        (
+            {"cost": 0.1, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.1}},
+            100_000,
+        ),
+        ({"cost": 0.1, "is_byok": True, "cost_details": {"upstream_inference_cost": 2}}, 2_100_000),
+        ({"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}, None),
+        # docs.x.ai, "Cost Tracking": its own example, $0.0038.
+        ({"cost_in_usd_ticks": 37_756_000}, 3776),
+        ({"cost": "0.95"}, None),
+        ({"cost": True}, None),
+        ({"cost": -1}, None),
+        ({"cost": None}, None),
+        ({"cost": {"total_cost": 1}}, None),
+        ({"cost": 1e300}, None),
+        ({"cost_in_usd_ticks": -5}, None),
+    ],
+)
+def test_what_is_said_to_be_charged(usage: dict[str, Any], micros: int | None) -> None:
+    (found,) = usages(Api.CHAT_COMPLETIONS, chat({"prompt_tokens": 1, **usage}))
+    assert found.get("charged_micros") == micros
+    (found,) = usages(Api.RESPONSES, responses({"input_tokens": 1, **usage}))
+    assert found.get("charged_micros") == micros
+
+
+SAID = "a dozen words of an answer that somebody has to pay for, whoever counts"
+CHOICE = {"index": 0, "message": {"role": "assistant", "content": SAID}, "finish_reason": "stop"}
+NOTHING: list[Any] = [
+    None, {}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    {"prompt_tokens": "1000", "completion_tokens": "50"}, {"prompt_tokens": -5}, [1], "x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("usage", NOTHING)
+def test_what_was_said_and_not_counted_is_estimated(usage: Any) -> None:
+    """It is not free because a service counts nothing, or nothing that can be read."""
+    body = json.dumps({"id": "c", "choices": [CHOICE], "usage": usage}).encode()
+    assert usages(Api.CHAT_COMPLETIONS, body) == [
+        {"input_tokens": 0, "output_tokens": len(SAID) // 6, "is_estimate": True}
+    ]
+    chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": SAID}}]}
+    last = {"id": "c", "choices": [], "usage": usage}
+    stream = b"".join(b"data: %b\n\n" % json.dumps(e).encode() for e in (chunk, last))
+    assert usages(Api.CHAT_COMPLETIONS, stream + b"data: [DONE]\n\n", "text/event-stream") == [
+        {"input_tokens": 0, "output_tokens": 1, "is_estimate": True}
+    ]
+
+
+TEXT = {"type": "text", "text": SAID}
+
+
+@pytest.mark.parametrize(
+    ("api", "body"),
+    [
+        (Api.MESSAGES, {"type": "message", "content": [TEXT]}),
+        (Api.MESSAGES, {"type": "message", "content": [TEXT], "usage": {"input_tokens": "7"}}),
+        (
+            Api.RESPONSES,
+            {"status": "completed", "output": [{"type": "message", "content": [TEXT]}]},
+        ),
+        (Api.CONVERSE, {"output": {"message": {"content": [{"text": SAID}]}}}),
+        (Api.INVOKE, {"choices": [CHOICE]}),
+    ],
+)
+def test_so_it_is_in_every_api(api: Api, body: dict[str, Any]) -> None:
+    assert usages(api, json.dumps(body).encode()) == [
+        {"input_tokens": 0, "output_tokens": len(SAID) // 6, "is_estimate": True}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("api", "body"),
+    [
+        (Api.CHAT_COMPLETIONS, {"choices": []}),
+        (Api.CHAT_COMPLETIONS, {"error": {"message": SAID}}),
+        (Api.RESPONSES, {"status": "queued", "output": [], "instructions": SAID}),
+        (Api.MESSAGES, {"type": "error", "error": {"message": SAID}}),
+        (Api.MESSAGES, {"input_tokens": 7}),
+    ],
+)
+def test_where_nothing_was_said_nothing_is_estimated(api: Api, body: dict[str, Any]) -> None:
+    assert usages(api, json.dumps(body).encode()) == []
+
+
+def test_what_a_tool_of_the_provider_found_was_not_said() -> None:
+    output = [
+        {"type": "file_search_call", "queries": ["q"], "results": [{"text": SAID * 99}]},
+        {"type": "message", "content": [{**TEXT, "annotations": [{"text": SAID * 99}]}]},
+    ]
+    body = json.dumps({"status": "completed", "output": output}).encode()
+    (usage,) = usages(Api.RESPONSES, body)
+    assert usage["output_tokens"] == len(SAID) // 6
+
+
+@pytest.mark.parametrize("after", [{}, {"prompt_tokens": 0, "completion_tokens": 0}])
+def test_an_empty_count_at_the_end_replaces_none(after: dict[str, int]) -> None:
+    counted = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
+    events = [
+        {
+            "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}],
+            "usage": counted,
+        },
+        {"choices": [], "usage": after},
+    ]
+    stream = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
+    assert usages(Api.CHAT_COMPLETIONS, stream, "text/event-stream") == [
+        {"input_tokens": 100, "output_tokens": 50}
+    ]
 
 
 def test_a_search_that_was_not_done_is_not_counted() -> None:
