@@ -21,7 +21,7 @@ from aigw.pricing.model_names import (
 from aigw.pricing.price import TIERS_OF_SERVICE, Price, Rates, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from genai_prices.types import ModelInfo, ModelPrice, Provider
 
@@ -75,6 +75,12 @@ _DEAR_PREVIEW = Decimal(25)
 """Dollars per thousand searches with `web_search_preview` where the model does not reason; with those
 that do it costs what `web_search` does: https://developers.openai.com/api/docs/pricing#built-in-tools"""
 
+_TOOLS_FOR_ALL = {
+    "openai": {_UNITS["web_search"]: Decimal(10), _UNITS["file_search"]: Decimal("2.5")}
+}
+"""Dollars per thousand calls, whatever the model: https://developers.openai.com/api/docs/pricing#built-in-tools
+genai-prices has them with most of the models only, and not with the newest."""
+
 _COMMITTED = {"anthropic": ("priority",), "openai": ("scale",)}
 """Classes of service that are bought beforehand, for a time. At list price their tokens cost what those
 of the standard class do: https://platform.claude.com/docs/en/api/service-tiers"""
@@ -110,6 +116,7 @@ class ListPrice:
         self._preview_is_dear = provider.id in _WITH_PREVIEW and not _REASONING.match(model.id)
         self._has_preview = provider.id in _WITH_PREVIEW
         self._has_services = any(model is own for own in provider.models)
+        self._tools = _TOOLS_FOR_ALL.get(provider.id, {}) if self._has_services else {}
         self._committed = _COMMITTED.get(provider.id, ())
         self._is_anthropic = provider.id == "anthropic"
         self._span = _MINUTE if _by_time_of_day(model) else _DAY
@@ -142,10 +149,12 @@ class ListPrice:
         )
 
     def _price(self, source: ModelPrice) -> Price:
+        rates = {name: rate for name, rate in source.__dict__.items() if rate is not None}
+        rates = self._tools | rates
         preview = None
         if self._has_preview:
-            preview = _DEAR_PREVIEW if self._preview_is_dear else source.__dict__.get(_SEARCHES)
-        return _price(source, self._percent, preview)
+            preview = _DEAR_PREVIEW if self._preview_is_dear else rates.get(_SEARCHES)
+        return _price(rates, self._percent, preview)
 
 
 class Catalogue:
@@ -282,8 +291,8 @@ _CHARGED_BY = {
 }
 
 
-def _price(source: ModelPrice, percent: int, preview: Any) -> Price:
-    values = {ours: source.__dict__.get(theirs) for ours, theirs in _UNITS.items()}
+def _price(source: Mapping[str, Any], percent: int, preview: Any) -> Price:
+    values = {ours: source.get(theirs) for ours, theirs in _UNITS.items()}
     values["web_search_preview"] = preview
     starts = sorted({start for value in values.values() for start in _starts(value)})
     return Price(

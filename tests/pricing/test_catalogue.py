@@ -224,6 +224,16 @@ def test_the_older_search_costs_more_with_models_that_do_not_reason(
     assert price.rates.web_search == 10_000_000
 
 
+@pytest.mark.parametrize("model", ["gpt-5.3-codex", "gpt-5.1-codex-mini", "gpt-4.1-nano", "gpt-5"])
+def test_a_search_costs_the_same_with_all_of_openais_models(model: str) -> None:
+    """https://developers.openai.com/api/docs/pricing#built-in-tools."""
+    found = CATALOGUE.find("openai", "", model)
+    assert isinstance(found, ListPrice)
+    price = found.at(int(NOW.timestamp()) * 1_000_000)
+    assert isinstance(price, Price)
+    assert (price.rates.web_search, price.rates.file_search) == (10_000_000, 2_500_000)
+
+
 @pytest.mark.parametrize(
     ("kind", "model", "service", "is_known"),
     [
@@ -368,9 +378,10 @@ def compare(
         "input_video_tokens": 0,
     }
     extra = {"cache_ephemeral_1h_input": lasting, "prompt_audio": audio}
-    if rates.web_search is not None:
+    theirs_has = info.get_prices(NOW).__dict__
+    if rates.web_search is not None and theirs_has.get("web_searches_kcount") is not None:
         reported["web_searches"] = extra["web_search_requests"] = searches
-    if rates.file_search is not None:
+    if rates.file_search is not None and theirs_has.get("storage_searches_kcount") is not None:
         reported["storage_searches"] = extra["file_search_requests"] = searches
     usage = UsageFact(fresh, output, read, written, 0, extra, service)
     context = {"service_tier": service, "processing": service, "speed": service}
