@@ -127,7 +127,8 @@ class _Search:
             count = sum(part for _, part in quarters)
             return count, await self._of_quarters(quarters)
         where, values = self._between(self._begin, self._end)
-        (count,) = await self._row(f"SELECT count(*) FROM interceptions AS i WHERE {where}", values)  # noqa: S608
+        sql = f"SELECT count(*) FROM {self._all()} WHERE {where}"  # noqa: S608
+        (count,) = await self._row(sql, values)
         # Looking for a page of nothing would take as long again.
         return count, await self.uncounted() if count else []
 
@@ -149,11 +150,14 @@ class _Search:
             return found
         if self._is_summed:
             return await self._of_quarters(await self._quarters())
-        # Over all times the rows in their own order are sooner read than by their times.
-        is_all = self._begin == _FIRST and self._end == _END
-        origin = "interceptions AS i NOT INDEXED" if is_all else by_time
         rest = joined([self._between(self._begin, end), self._following(cursor)])
-        return await self._page(origin, rest, query.limit, query.offset)
+        return await self._page(self._all(), rest, query.limit, query.offset)
+
+    def _all(self) -> str:
+        """How all rows of the time asked for are read: those of all times sooner without an index."""
+        is_all = self._begin == _FIRST and self._end == _END
+        index = "NOT INDEXED" if is_all else "INDEXED BY interceptions_started_at"
+        return f"interceptions AS i {index}"
 
     async def _quarters(self) -> list[Quarter]:
         """The quarters in which something matches, the newest first."""

@@ -173,16 +173,17 @@ async def distinct(
     """
     column = DISTINCT_COLUMNS[kind]
     seen, values = owned("i", owner)
-    # The sums know the names of all that ended; the rest is a moment's worth.
-    wanted = f"i.{column} != '' AND substr(i.{column}, 1, length(?)) = ? COLLATE NOCASE AND {seen}"
+    # The sums know the names of all that ended; the rest is a moment's worth. The few names there
+    # are, and not those of each row, are held against the text.
     rows = await all_rows(
         connection,
-        f"SELECT i.{column} FROM usage_quarters AS i WHERE {wanted}"  # noqa: S608
-        f" UNION SELECT i.{column} FROM interceptions AS i WHERE i.end_seq IS NULL AND {wanted}"
+        f"SELECT name FROM (SELECT i.{column} AS name FROM usage_quarters AS i WHERE {seen}"  # noqa: S608
+        f" UNION SELECT i.{column} FROM interceptions AS i WHERE i.end_seq IS NULL AND {seen}"
         f" UNION SELECT i.{column} FROM interceptions AS i WHERE i.end_seq >"
-        f" ifnull((SELECT value FROM meta WHERE key = '{ROLLED_SEQ}'), 0) AND {wanted}"
+        f" ifnull((SELECT value FROM meta WHERE key = '{ROLLED_SEQ}'), 0) AND {seen})"
+        " WHERE +name != '' AND substr(+name, 1, length(?)) = ? COLLATE NOCASE"
         " ORDER BY 1 LIMIT ? OFFSET ?",
-        [*[begin, begin, *values] * 3, limit, offset],
+        [*values * 3, begin, begin, limit, offset],
     )
     return [row[0] for row in rows]
 
