@@ -283,10 +283,14 @@ class _Resolver:
     def warn_of_unknown_variables(self) -> None:
         """Warn of variables that look like ours and set nothing."""
         for name in sorted(self._environ):
+            is_watched = name.startswith(_WATCHED_PREFIXES)
+            # Of all the others only a few: what is nearest takes milliseconds to find.
+            if not is_watched and not name.startswith(_OWN_PREFIX):
+                continue
             if name in BY_VARIABLE or is_provider_variable(name):
                 continue
             near = nearest(name, BY_VARIABLE)
-            if name.startswith(_WATCHED_PREFIXES) or (near and name.startswith(_OWN_PREFIX)):
+            if is_watched or near:
                 self.warnings.append(f"{name}: no such setting, ignored{near}")
 
 

@@ -29,6 +29,13 @@ _COMMANDS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("aigw --help", ("--help",), 200),
     ("aigw logs -n 20", ("logs", "-n", "20"), 300),
     ("aigw usage --by day --since 30d", ("usage", "--by", "day", "--since", "30d"), 1000),
+    ("aigw usage --by session --since 30d", ("usage", "--by", "session", "--since", "30d"), None),
+    (
+        "aigw interceptions list --initiator user-3",
+        ("interceptions", "list", "--initiator", "user-3"),
+        None,
+    ),
+    ("aigw sessions -q 'function w1a2'", ("sessions", "-q", "function w1a2"), None),
     ("aigw logs -n 20 -q 'function w1a2'", ("logs", "-n", "20", "-q", "function w1a2"), None),
 )
 

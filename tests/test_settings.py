@@ -411,6 +411,14 @@ def test_unknown_variables_are_warned_of() -> None:
     )
 
 
+def test_other_programs_variables_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are dozens, and to find what is nearest to one takes milliseconds at each start."""
+    compared: list[str] = []
+    monkeypatch.setattr("aigw.settings.nearest", lambda name, _: compared.append(name) or "")
+    resolve({}, {"PATH": "x", "AIGWEN": "x", "CODER_URL": "x", "AIGW_X": "x"})
+    assert compared == ["AIGW_X"]
+
+
 def test_an_unknown_flag_is_a_bug_of_the_caller() -> None:
     with pytest.raises(KeyError, match="nonsense"):
         resolve({"nonsense": "x"}, {})

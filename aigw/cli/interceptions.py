@@ -73,6 +73,7 @@ def list_interceptions(
         client=client,
         after_id=after_id,
         limit=limit,
+        is_counted=False,
     )
     found = asyncio.run(_read(database_place(db, os.environ), query))
     prepare_stdout()

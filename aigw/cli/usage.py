@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SINCE = "30d"
 DEFAULT_BY = ("day",)
+_NEXT = ",\n"
 
 By = Annotated[
     list[str] | None,
@@ -164,23 +165,34 @@ def _figures(sums: Sums) -> dict[str, int | str]:
 def _print_json(
     dimensions: Sequence[str], groups: dict[Key, Sums], begin: int, end: int | None
 ) -> None:
-    from aigw.cli.text import print_json
+    from aigw.cli.text import json_text
     from aigw.records import rfc3339
     from aigw.store.usage import total
 
-    rows: list[dict[str, Any]] = [
-        {**dict(zip(dimensions, key, strict=True)), **_figures(sums)}
-        for key, sums in groups.items()
-    ]
-    print_json(
-        {
-            "since": rfc3339(begin),
-            "until": None if end is None else rfc3339(end),
-            "by": list(dimensions),
-            "groups": rows,
-            "total": _figures(total(list(groups.values()))),
-        }
-    )
+    head = {
+        "since": rfc3339(begin),
+        "until": None if end is None else rfc3339(end),
+        "by": list(dimensions),
+    }
+    rest = {"total": _figures(total(groups.values()))}
+    # One object, group by group: the whole text of 50,000 sessions would be in memory three times,
+    # and json takes its slow way where it indents.
+    sys.stdout.write(f'{json_text(head, indent=2)[:-2]},\n  "groups": [')
+    before = "\n"
+    for key, sums in groups.items():
+        members = [
+            f'      "{name}": {json_text(value, indent=2) if name in dimensions else _scalar(value)}'
+            for name, value in (*zip(dimensions, key, strict=True), *_figures(sums).items())
+        ]
+        sys.stdout.write(f"{before}    {{\n{_NEXT.join(members)}\n    }}")
+        before = _NEXT
+    sys.stdout.write("\n  ]," if groups else "],")
+    sys.stdout.write(f"{json_text(rest, indent=2)[1:]}\n")
+
+
+def _scalar(value: int | str) -> str:
+    """A figure as JSON: its text is digits."""
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _print_csv(dimensions: Sequence[str], groups: dict[Key, Sums]) -> None:

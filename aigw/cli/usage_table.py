@@ -107,7 +107,7 @@ def print_table(
     # Drawn here and not with rich.table: importing that takes a third of the command's time.
     from aigw.cli.messages import paint
 
-    whole = total(list(groups.values()))
+    whole = total(groups.values())
     rows = _rows(dimensions, groups, whole)
     columns = [column for column in layout.columns if not column.is_rare(whole)]
     lines, lost = _fitting(dimensions, rows, columns, layout.losing)
@@ -214,18 +214,23 @@ def _cut_names(rows: list[_Row], excess: int) -> list[_Row]:
 def _aligned(
     dimensions: Sequence[str], rows: list[_Row], columns: Sequence[Column], figure: FigureText
 ) -> list[str]:
-    table = [[*dimensions, *(column.heading for column in columns)]]
-    table += [[*row.names, *(c.text(row.sums, figure) for c in columns)] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(*table, strict=True)]
+    """The head line and the rows: names to the left, figures to the right."""
+    # Column by column: of a table as long as the list of sessions, each cell's time shows.
+    names = zip(dimensions, *(row.names for row in rows), strict=True)
+    padded = [_left(cells) for cells in names]
+    for column in columns:
+        cells = [column.heading, *(column.text(row.sums, figure) for row in rows)]
+        width = max(map(len, cells))
+        padded.append([cell.rjust(width) for cell in cells])
     gap = " " * _GAP
-    return [gap.join(_cells(row, widths, len(dimensions))).rstrip() for row in table]
+    return [gap.join(cells).rstrip() for cells in zip(*padded, strict=True)]
 
 
-def _cells(row: Sequence[str], widths: Sequence[int], names: int) -> Iterator[str]:
-    """Names to the left, figures to the right."""
-    for position, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        space = " " * (width - _width(cell))
-        yield cell + space if position < names else space + cell
+def _left(cells: Sequence[str]) -> list[str]:
+    """Names in a column as wide as the widest of them."""
+    widths = list(map(_width, cells))
+    widest = max(widths)
+    return [cell + " " * (widest - width) for cell, width in zip(cells, widths, strict=True)]
 
 
 def _widest(lines: Sequence[str]) -> int:

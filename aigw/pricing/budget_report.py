@@ -46,9 +46,17 @@ def standings(
     chosen = list(budgets)
     series = {need: Series(need, now) for need in {need_of(budget) for budget in chosen}}
     with snapshot(connection):
-        fill(connection, series.values())
+        fill(connection, series.values(), _sessions(chosen, holder))
     found = [_standing(budget, rules, series) for budget in chosen]
     return found if holder is None else [_only(each, holder) for each in found]
+
+
+def _sessions(budgets: list[Budget], holder: str | None) -> set[str] | None:
+    """The ids of the sessions that anything is to be said of; None for all."""
+    named = {budget.subject for budget in budgets if budget.scope is Scope.SESSION}
+    if EACH not in named:
+        return named
+    return None if holder is None else named - {EACH} | {holder}
 
 
 def _only(standing: Standing, holder: str) -> Standing:

@@ -16,7 +16,8 @@ import aiosqlite
 import msgspec
 
 from aigw.records import RecordType, rfc3339
-from aigw.store.filters import Condition, joined, named, resolve_id
+from aigw.store.filters import named, resolve_id
+from aigw.store.interception_pages import PageQuery, all_rows, find_page, owned
 from aigw.store.reader import open_reader, translated
 from aigw.store.rollup import ROLLED_SEQ
 from aigw.store.sources import SOURCES, Source
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
+
+__all__ = [
+    "DISTINCT_COLUMNS",
+    "Page",
+    "PageQuery",
+    "distinct",
+    "initiator_exists",
+    "one",
+    "page",
+    "read_whole",
+    "reading_async",
+]
 
 DISTINCT_COLUMNS = {"models": "model", "clients": "client", "providers": "provider_name"}
 
@@ -89,33 +102,11 @@ _LISTS: dict[RecordType, str] = {
 _RENAMED = {"msg_id": "provider_response_id"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageQuery:
-    """Which interceptions, and which page of them. Times are inclusive, in microseconds.
-
-    `after_id` is the id that the page before ended with; `offset` counts from the newest. `owner` is
-    the initiator, letter by letter, whose interceptions alone may be seen; None for everybody's.
-    """
-
-    owner: str | None = None
-    initiator: str | None = None
-    provider: str | None = None
-    provider_name: str | None = None
-    model: str | None = None
-    client: str | None = None
-    session_id: str | None = None
-    started_after: int | None = None
-    started_before: int | None = None
-    after_id: str | None = None
-    offset: int = 0
-    limit: int = 100
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`count` is how many interceptions match on all pages."""
+    """`count` is how many interceptions match on all pages; None where they were not counted."""
 
-    count: int
+    count: int | None
     results: list[dict[str, Any]]
 
 
@@ -136,33 +127,20 @@ async def reading_async(path: Path) -> AsyncIterator[aiosqlite.Connection]:
 
 async def page(connection: aiosqlite.Connection, query: PageQuery) -> Page:
     """One page of matching interceptions with all their records."""
-    where, values = _matching(query)
-    count = f"SELECT count(*) FROM interceptions AS i WHERE {where}"  # noqa: S608 (our own names)
-    counted = await _all(connection, count, values)
-    if not counted[0][0]:
-        # Looking for a page of nothing would take as long again.
-        return Page(0, [])
-    if query.after_id is not None:
-        # As with Coder's, an id that is not there, or may not be seen, has nothing after it.
-        seen, owner = _owned("o", query.owner)
-        cursor = (
-            "(i.started_at, i.id) < (SELECT o.started_at, o.id FROM interceptions AS o"  # noqa: S608
-            f" WHERE o.id = ? AND {seen})"
-        )
-        where, values = joined([(where, values), (cursor, [query.after_id, *owner])])
-    rows = await _all(
+    count, seqs = await find_page(connection, query)
+    rows = await all_rows(
         connection,
-        f"{_SELECT} FROM interceptions AS i WHERE {where}"
-        " ORDER BY i.started_at DESC, i.id DESC LIMIT ? OFFSET ?",
-        [*values, query.limit, query.offset],
+        f"{_SELECT} FROM interceptions AS i WHERE i.seq IN (SELECT value FROM json_each(?))"  # noqa: S608 (our own names)
+        " ORDER BY i.started_at DESC, i.id DESC",
+        [json.dumps(seqs)],
     )
-    return Page(counted[0][0], await _with_children(connection, rows))
+    return Page(count, await _with_children(connection, rows))
 
 
 async def one(connection: aiosqlite.Connection, interception_id: str) -> dict[str, Any] | None:
     """One interception by its whole id."""
     sql = f"{_SELECT} FROM interceptions AS i WHERE i.id = ?"
-    rows = await _all(connection, sql, [interception_id])
+    rows = await all_rows(connection, sql, [interception_id])
     found = await _with_children(connection, rows)
     return found[0] if found else None
 
@@ -174,11 +152,11 @@ async def initiator_exists(
 
     With an `owner` only that one's are looked at.
     """
-    seen, values = _owned("s", owner)
+    seen, values = owned("s", owner)
     same, wanted = named("s.initiator_id", name)
     # There is a session wherever there is an interception, and they are far fewer.
     sql = f"SELECT 1 FROM sessions AS s WHERE {same} AND {seen} LIMIT 1"  # noqa: S608
-    return bool(await _all(connection, sql, [*wanted, *values]))
+    return bool(await all_rows(connection, sql, [*wanted, *values]))
 
 
 async def distinct(
@@ -194,49 +172,20 @@ async def distinct(
     With an `owner` only those of that initiator's interceptions.
     """
     column = DISTINCT_COLUMNS[kind]
-    seen, values = _owned("i", owner)
-    # The sums know the names of all that ended; the rest is a moment's worth.
-    wanted = f"i.{column} != '' AND substr(i.{column}, 1, length(?)) = ? COLLATE NOCASE AND {seen}"
-    rows = await _all(
+    seen, values = owned("i", owner)
+    # The sums know the names of all that ended; the rest is a moment's worth. The few names there
+    # are, and not those of each row, are held against the text.
+    rows = await all_rows(
         connection,
-        f"SELECT i.{column} FROM usage_quarters AS i WHERE {wanted}"  # noqa: S608
-        f" UNION SELECT i.{column} FROM interceptions AS i WHERE i.end_seq IS NULL AND {wanted}"
+        f"SELECT name FROM (SELECT i.{column} AS name FROM usage_quarters AS i WHERE {seen}"  # noqa: S608
+        f" UNION SELECT i.{column} FROM interceptions AS i WHERE i.end_seq IS NULL AND {seen}"
         f" UNION SELECT i.{column} FROM interceptions AS i WHERE i.end_seq >"
-        f" ifnull((SELECT value FROM meta WHERE key = '{ROLLED_SEQ}'), 0) AND {wanted}"
+        f" ifnull((SELECT value FROM meta WHERE key = '{ROLLED_SEQ}'), 0) AND {seen})"
+        " WHERE +name != '' AND substr(+name, 1, length(?)) = ? COLLATE NOCASE"
         " ORDER BY 1 LIMIT ? OFFSET ?",
-        [*[begin, begin, *values] * 3, limit, offset],
+        [*values * 3, begin, begin, limit, offset],
     )
     return [row[0] for row in rows]
-
-
-def _matching(query: PageQuery) -> Condition:
-    found: list[Condition] = [_owned("i", query.owner)]
-    for column, wanted in (
-        ("i.initiator_id", query.initiator),
-        ("i.provider", query.provider),
-        ("i.provider_name", query.provider_name),
-        ("i.model", query.model),
-        ("i.client", query.client),
-    ):
-        if wanted is not None:
-            found.append(named(column, wanted))
-    if query.session_id is not None:
-        sql, values = named("s.id", query.session_id)
-        found.append((f"i.session_seq IN (SELECT s.seq FROM sessions AS s WHERE {sql})", values))  # noqa: S608
-    if query.started_after is not None:
-        found.append(("i.started_at >= ?", [query.started_after]))
-    if query.started_before is not None:
-        found.append(("i.started_at <= ?", [query.started_before]))
-    return joined(found)
-
-
-def _owned(alias: str, owner: str | None) -> Condition:
-    """The condition that an interception may be seen by its owner; always true without one."""
-    return ("1", []) if owner is None else (f"{alias}.initiator_id = ?", [owner])
-
-
-async def _all(connection: aiosqlite.Connection, sql: str, values: list[Any]) -> list[Any]:
-    return list(await connection.execute_fetchall(sql, values))
 
 
 async def _with_children(
@@ -247,7 +196,7 @@ async def _with_children(
     for source in SOURCES:
         if not source.is_child:
             continue
-        children = await _all(
+        children = await all_rows(
             connection,
             f"SELECT t.interception_seq, {source.columns} FROM {source.table} AS t"  # noqa: S608
             " CROSS JOIN interceptions AS i ON i.seq = t.interception_seq"

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import heapq
 import json
-from itertools import islice, takewhile
+from bisect import bisect_left
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from aigw.store.filters import Condition, Filters, joined
 from aigw.store.reader import snapshot
 from aigw.store.schema import SEARCHED, last_seq
-from aigw.store.search import TextMatch, match_expression, matching
+from aigw.store.search import TextMatch, match_expression, matches_after, matching
 from aigw.store.selection import EVERYTHING, Bounds, few_interceptions, time_bounds
 from aigw.store.sources import SOURCES, Source
 
@@ -71,18 +72,38 @@ def after(
     """
     with snapshot(connection):
         end = last_seq(connection) if end is None else end
-        seqs = _selected_after(connection, filters, Bounds(seq, end + 1))
-    if seqs is not None:
-        for first in range(0, len(seqs), FETCHED):
-            part = seqs[first : first + FETCHED]
-            yield _fetch(connection, filters, part), part[-1]
-        yield [], max(seq, end)
-        return
-    with snapshot(connection):
         bounds = time_bounds(connection, filters, Bounds(seq, end + 1))
-        low = max(bounds.low, _first_seq(connection) - 1)
-    yield from _windows(connection, filters, low, bounds.high - 1)
+        few = few_interceptions(connection, filters, bounds)
+        chosen = None if few is None else _of_few(connection, filters, bounds, few)
+        first = _first_seq(connection)
+    if chosen is not None:
+        yield from _pieces(connection, filters, chosen)
+    elif filters.text is not None:
+        yield from _found(connection, filters, bounds)
+    else:
+        yield from _windows(connection, filters, max(bounds.low, first - 1), bounds.high - 1)
     yield [], max(seq, end)
+
+
+def _found(
+    connection: sqlite3.Connection, filters: Filters, bounds: Bounds
+) -> Iterator[tuple[list[Record], int]]:
+    """The records with the text as the index gives them: of a common word there are millions."""
+    assert filters.text is not None
+    for chunk in matches_after(connection, match_expression(filters.text), bounds.low):
+        inside = chunk[: bisect_left(chunk, bounds.high)]
+        yield from _pieces(connection, filters, sorted(_passing(connection, filters, inside)))
+        if len(inside) < len(chunk):
+            return
+        yield [], chunk[-1]
+
+
+def _pieces(
+    connection: sqlite3.Connection, filters: Filters, seqs: Sequence[int]
+) -> Iterator[tuple[list[Record], int]]:
+    for first in range(0, len(seqs), FETCHED):
+        part = seqs[first : first + FETCHED]
+        yield _fetch(connection, filters, part), part[-1]
 
 
 def _windows(
@@ -104,22 +125,13 @@ def _windows(
         size = min(size * 2, LARGEST_WINDOW) if len(found) < WINDOW else WINDOW
 
 
-def _selected_after(
-    connection: sqlite3.Connection, filters: Filters, within: Bounds
-) -> list[int] | None:
-    """All matching seqs within the bounds where a search or a few interceptions lead to them."""
-    bounds = time_bounds(connection, filters, within)
-    few = few_interceptions(connection, filters, bounds)
+def _of_few(
+    connection: sqlite3.Connection, filters: Filters, bounds: Bounds, few: list[int]
+) -> list[int]:
+    """All matching seqs of a few interceptions."""
     if filters.text is None:
-        if few is None:
-            return None
         return list(heapq.merge(*_per_source(connection, filters, bounds, few, "ASC")))
-    expression = match_expression(filters.text)
-    if few is not None:
-        return _matches_among(connection, filters, bounds, few, expression)
-    chunks = TextMatch(connection, expression).after(bounds.low)
-    passing = (s for chunk in chunks for s in sorted(_passing(connection, filters, chunk)))
-    return list(takewhile(lambda s: s < bounds.high, passing))
+    return _matches_among(connection, filters, bounds, few, match_expression(filters.text))
 
 
 def _newest_seqs(

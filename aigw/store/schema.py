@@ -13,14 +13,11 @@ Each migration runs in one transaction together with its `user_version`.
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections.abc import Iterator
 
 from aigw.errors import StoreError
 from aigw.store.migrations import MIGRATIONS
-
-_log = logging.getLogger("aigw.store")
 
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -88,7 +85,9 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     check_version(connection)
     if 0 < (found := schema_version(connection)) < SCHEMA_VERSION:
-        _log.info(
+        import logging  # noqa: PLC0415 - readers start without it
+
+        logging.getLogger("aigw.store").info(
             "bringing the database from schema version %d to %d: about a minute for a million requests",
             found,
             SCHEMA_VERSION,

@@ -14,6 +14,7 @@ import sqlite3
 import unicodedata
 from typing import TYPE_CHECKING
 
+from aigw.store.reader import snapshot
 from aigw.store.schema import SEARCHED
 
 if TYPE_CHECKING:
@@ -205,10 +206,10 @@ class TextMatch:
             position = chunk[-1]
         return position
 
-    def after(self, seq: int) -> Iterator[list[int]]:
-        """Chunks of matching seqs above `seq`, rising."""
+    def after(self, seq: int, size: int = FIRST_CHUNK) -> Iterator[list[int]]:
+        """Chunks of matching seqs above `seq`, rising; `size` is that of the first."""
         end = indexed_seq(self._connection)
-        position, size = seq, FIRST_CHUNK
+        position = seq
         # A complete index may hold more than `end` said when no transaction is open.
         while position < end and (
             chunk := [s for s in self._ids(_ABOVE, self._expression, position, size) if s <= end]
@@ -226,6 +227,18 @@ class TextMatch:
         """Matches between the two, both exclusive, that the index does not have yet."""
         rows = self._connection.execute(_BETWEEN, (low, high))
         return matching(rows, self._expression)
+
+
+def matches_after(connection: sqlite3.Connection, expression: str, seq: int) -> Iterator[list[int]]:
+    """As `TextMatch.after`, each chunk in a short transaction of its own: a consumer may be slow."""
+    size = FIRST_CHUNK
+    while True:
+        with snapshot(connection):
+            chunk = next(TextMatch(connection, expression).after(seq, size), None)
+        if chunk is None:
+            return
+        yield chunk
+        seq, size = chunk[-1], min(size * 2, LARGEST_CHUNK)
 
 
 def matching(rows: Iterable[tuple[int, str]], expression: str) -> list[int]:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
-from aigw.store.filters import RUNNING, Condition, joined, may_be_family, named
+from aigw.store.filters import RUNNING, Condition, Filters, joined, may_be_family, named
 from aigw.store.rollup import QUARTER, rolled_seq
+from aigw.store.selection import EVERYTHING, time_bounds
 from aigw.store.session_text import RARE, TextSessions
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ _STATUS_SUMS = {
 FIRST_BATCH = 200
 """Sessions searched for a common text at first: enough for a page, in some 20 ms."""
 
+SEARCHED_FIRST = 1_000
+"""Sessions searched for a page without a count, where so many records at least hold the text, before
+all of those are looked at: some 100 ms."""
+
 _ORDER = "ORDER BY s.last_active_at DESC, s.id DESC"
 
 
@@ -66,18 +71,26 @@ class Matches:
             self._text = TextSessions(connection, query.text, self._on_interception)
         self._few: bool | None = None
         self._is_narrowed = False
-        self._all: str | None = None
+        self._all: list[int] | None = None
 
     def count(self) -> int:
         """How many sessions match."""
-        return self._count(self._condition())
+        condition = self._condition()
+        if self._all is not None and self._on_session == ("1", []):
+            return len(self._all)
+        return self._count(condition)
 
     def page(self, after: Place | None, offset: int, limit: int) -> list[int]:
         """The sessions after a place in the order, the last active first."""
+        text = self._text
+        if text is not None and not self._is_narrowed and text.all(SEARCHED_FIRST) is None:
+            found, is_page = self._walk_text(text, after, offset, limit, SEARCHED_FIRST)
+            if is_page:
+                return found
         self._narrow()
         if self._all is None:
-            if self._text is not None:
-                return self._walk_text(self._text, after, offset, limit)
+            if text is not None:
+                return self._walk_text(text, after, offset, limit)[0]
             if self._on_interception[0] and not self._are_few():
                 found = self._walk(after, offset, limit)
                 if len(found) == limit:
@@ -90,15 +103,15 @@ class Matches:
         self._narrow()
         if self._all is None:
             if self._text is not None:
-                self._all = json.dumps(self._text.all())
+                self._all = self._text.all() or []
             elif not self._on_interception[0]:
                 return self._on_session
             elif self._are_few():
                 return joined([self._on_session, self._exists()])
             else:
-                self._all = json.dumps(self._read_all())
+                self._all = self._read_all()
         chosen = "s.seq IN (SELECT value FROM json_each(?))"
-        return joined([(chosen, [self._all]), self._on_session])
+        return joined([(chosen, [json.dumps(self._all)]), self._on_session])
 
     def _narrow(self) -> None:
         """Find all that match, where they are found soon."""
@@ -108,8 +121,7 @@ class Matches:
         found = self._rare() if self._on_interception[0] else None
         if self._text is not None:
             found = self._text.all(RARE) if found is None else list(self._text.among(found))
-        if found is not None:
-            self._all = json.dumps(found)
+        self._all = found
 
     def _exists(self) -> Condition:
         where, values = self._on_interception
@@ -139,20 +151,31 @@ class Matches:
         )
 
     def _walk_text(
-        self, text: TextSessions, after: Place | None, offset: int, limit: int
-    ) -> list[int]:
-        """The page, from the newest sessions on: the text is common, so most have it."""
+        self,
+        text: TextSessions,
+        after: Place | None,
+        offset: int,
+        limit: int,
+        most: int | None = None,
+    ) -> tuple[list[int], bool]:
+        """The page, from the newest sessions on: the text is common, so most have it.
+
+        With `most`, so many sessions are searched; whether that made the whole page.
+        """
         found: list[int] = []
-        size = max(FIRST_BATCH, offset + limit)
+        size, searched = max(FIRST_BATCH, offset + limit), 0
         while len(found) < offset + limit:
+            if most is not None and searched + size > most:
+                return [], False
             batch = self._rows(joined([self._on_session, _following(after)]), 0, size)
             having = text.among([row[0] for row in batch])
             found += [row[0] for row in batch if row[0] in having]
             if len(batch) < size:
                 break
             after = batch[-1][1], batch[-1][2]
+            searched += size
             size = max(size, min(2 * size, WALKED))
-        return found[offset : offset + limit]
+        return found[offset : offset + limit], True
 
     def _rows(self, condition: Condition, offset: int, limit: int) -> list[tuple[int, int, str]]:
         """Key and place of sessions, the last active first."""
@@ -164,8 +187,12 @@ class Matches:
         ).fetchall()
 
     def _read_all(self) -> list[int]:
-        """Every session with an interception that matches."""
-        where, values = self._on_interception
+        """Every session with an interception that matches.
+
+        Those of sessions that began at a time were written after it.
+        """
+        after = time_bounds(self._connection, Filters(since=self._query.started_after), EVERYTHING)
+        where, values = joined([("i.seq > ?", [after.low]), self._on_interception])
         # NOT INDEXED: SQLite would go by session, one look into the table for each interception.
         return self._seqs(
             f"SELECT DISTINCT i.session_seq FROM interceptions AS i NOT INDEXED WHERE {where}",  # noqa: S608

@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta, tzinfo
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aigw.store.reader import snapshot
@@ -21,7 +22,7 @@ from aigw.store.rollup import QUARTER, rolled_seq
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 COLUMNS: dict[str, str] = {
     "provider": "provider_name",
@@ -69,11 +70,12 @@ class Sums:
 
     def add(self, other: Sums) -> None:
         """Add another's figures to these."""
-        for name in FIGURES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, figure in zip(FIGURES, _figures(other), strict=True):
+            setattr(self, name, getattr(self, name) + figure)
 
 
 FIGURES = tuple(field.name for field in fields(Sums))
+_figures: Callable[[Sums], tuple[int, ...]] = attrgetter(*FIGURES)
 
 # total() and not sum() would give floats; an interception still running has NULL sums.
 RECORD_SUMS = (
@@ -118,35 +120,33 @@ def usage(
     """
     found: dict[Key, Sums] = {}
     columns = [name for name in by if name in COLUMNS]
-    periods = [name for name in by if name in PERIODS]
+    count = len(columns)
     with snapshot(connection):
         span = _span(connection, since, until)
         if span is None:
             return {}
         source = _source(connection, columns)
-        names = {name: _names(connection, name) for name in columns}
+        names = [_names(connection, name) for name in columns]
         for begin, end, local in _slices(connection, *span, zone, _step(by)):
-            labels = {name: period_label(name, local) for name in periods}
+            # Of each name in `by` where it is in a row, or what all rows of the slice have.
+            parts = [
+                columns.index(name) if name in COLUMNS else period_label(name, local) for name in by
+            ]
             for row in source.rows(begin, end):
-                values = dict(zip(columns, row, strict=False))
                 key = tuple(
-                    labels.get(name) or names[name].get(values[name], values[name]) or ""
-                    for name in by
+                    part if isinstance(part, str) else names[part].get(row[part], row[part]) or ""
+                    for part in parts
                 )
-                sums = Sums(*row[len(columns) :])
                 if key in found:
-                    found[key].add(sums)
+                    found[key].add(Sums(*row[count:]))
                 else:
-                    found[key] = sums
+                    found[key] = Sums(*row[count:])
     return dict(sorted(found.items()))
 
 
-def total(sums: Sequence[Sums]) -> Sums:
+def total(sums: Iterable[Sums]) -> Sums:
     """All of them added up."""
-    result = Sums()
-    for part in sums:
-        result.add(part)
-    return result
+    return Sums(*map(sum, zip(*map(_figures, sums), strict=True)))
 
 
 def period_label(period: str, local: datetime) -> str:

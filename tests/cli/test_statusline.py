@@ -299,6 +299,15 @@ def test_an_absurd_share_is_not_shown(share: float, shown: bool, store: Store) -
 
 def test_starts_without_typer(store: Store) -> None:
     loaded = loaded_by("statusline", "--db", str(store.path))
-    heavy = {"typer", "rich", "asyncio", "msgspec", "aiosqlite", "aigw.settings", "aigw.records"}
+    heavy = {
+        "typer",
+        "rich",
+        "asyncio",
+        "logging",
+        "msgspec",
+        "aiosqlite",
+        "aigw.settings",
+        "aigw.records",
+    }
     assert "aigw.store.usage" in loaded
     assert not loaded & heavy

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.cells import cell_len
 
 from aigw.records import Status
 from tests.store.rows import DAY, NOON, Store, end, start
@@ -41,6 +43,19 @@ def test_json(store: Store, command: Command) -> None:
         "cost_usd": "0.000000",
         "plan_usd": "0.000000",
     }
+
+
+@pytest.mark.parametrize("models", [(), ("one",), ('"a\\', "\u00e9\n\x1b")])
+def test_json_is_written_group_by_group_as_one_document(
+    store: Store, command: Command, models: tuple[str, ...]
+) -> None:
+    for model in models:
+        store.whole(model=model)
+    text = "\n".join(command.lines("usage", "--by", "model", "--by", "session", "--json", *SINCE))
+    whole = json.loads(text)
+    assert text == json.dumps(whole, indent=2, ensure_ascii=False)
+    assert sorted(group["model"] for group in whole["groups"]) == sorted(models)
+    assert list(whole) == ["since", "until", "by", "groups", "total"]
 
 
 def spend(store: Store, key: str, at: int = NOON, **fields: Any) -> None:
@@ -121,6 +136,13 @@ def test_csv(store: Store, command: Command) -> None:
     assert rows[0]["model"] == "'=cmd()"
     assert rows[0]["requests"] == "1"
     assert rows[0]["output_tokens"] == "20"
+
+
+def test_a_table_of_wide_names_is_aligned(store: Store, command: Command) -> None:
+    for model in ("\u6a21\u578b", "a", "long-name"):
+        store.whole(model=model)
+    lines = command.lines("usage", "--by", "model", *SINCE)[1:]
+    assert {cell_len(line) for line in lines} == {len(lines[0])}
 
 
 def test_table_with_subtotals(store: Store, command: Command) -> None:

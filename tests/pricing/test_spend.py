@@ -91,6 +91,22 @@ def test_sums_tail_and_running_ones_make_the_whole(store: Store, seed: int) -> N
     fill(store.connection, found)
     assert [figures(each) for each in found] == [figures(each) for each in expected]
     assert any(figures(each) for each in found)
+    some = [Series(need, NOON) for need in NEEDS]
+    fill(store.connection, some, {"s2", "gone"})
+    for need, each, whole in zip(NEEDS, some, found, strict=True):
+        is_kept = "\ts2" if need.kind is Kind.SESSION else ""
+        kept = {name: spent for name, spent in figures(whole).items() if name.endswith(is_kept)}
+        assert figures(each) == kept
+
+
+def test_some_sessions_are_found_without_reading_all(store: Store) -> None:
+    asked: list[str] = []
+    store.connection.set_trace_callback(asked.append)
+    fill(store.connection, [Series(Need(Kind.SESSION, Period.MONTH, "UTC"), NOON)], {"s1"})
+    store.connection.set_trace_callback(None)
+    plan = [row[3] for row in store.connection.execute(f"EXPLAIN QUERY PLAN {asked[0]}")]
+    assert any("i USING INDEX interceptions_session_seq (session_seq=?" in line for line in plan)
+    assert not any(line.startswith("SCAN i") for line in plan)
 
 
 def _count(series: list[Series], begun: InterceptionStart, usages: list[TokenUsage]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aigw.records import Record, RecordType, Status, log_object
-from aigw.store import queries, selection
+from aigw.store import queries, search, selection
 from aigw.store.filters import Filters, resolve_id
 from aigw.store.queries import after, tail
 from aigw.store.rollup import roll_up
@@ -238,3 +238,22 @@ def test_ids_by_prefix(store: Store, reader: sqlite3.Connection) -> None:
         resolve_id(reader, "01%")
     with pytest.raises(ValueError, match="is needed"):
         resolve_id(reader, " ")
+
+
+def test_a_search_gives_its_first_records_before_it_has_all(
+    store: Store, reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the time to the first record nor the memory grows with what is found."""
+    monkeypatch.setattr(search, "FIRST_CHUNK", 2)
+    monkeypatch.setattr(search, "LARGEST_CHUNK", 4)
+    monkeypatch.setattr(selection, "NARROW", 0)
+    keys = [store.whole(NOON + n, prompt="common") for n in range(40)]
+    store.index()
+    keys += [store.whole(NOON + n, prompt="common") for n in range(40, 50)]
+    asked: list[str] = []
+    reader.set_trace_callback(lambda sql: asked.append(sql) if " MATCH " in sql else None)
+    pieces = queries.after(reader, Filters(text="common"), -1)
+    found = [record.interception_id for record in next(pieces)[0]]
+    assert len(asked) == 1
+    found += [record.interception_id for records, _ in pieces for record in records]
+    assert found == keys

@@ -373,12 +373,17 @@ class Crowd:
     def expected(self, query: dict[str, Any]) -> list[tuple[str, str]]:
         matching: set[tuple[str, str]] = set()
         last: dict[tuple[str, str], int] = {}
+        began: dict[tuple[str, str], int] = {}
+        query = dict(query)
+        started_after = query.pop("started_after", NOON)
         for row in self.rows:
             session = (row["client_session_id"], row["initiator_id"])
+            began.setdefault(session, row["at"])
             ended = row["at"] + (0 if row["running"] else SECOND)
             last[session] = max(last.get(session, 0), ended)
             if self._matches(row, query):
                 matching.add(session)
+        matching = {session for session in matching if began[session] >= started_after}
         return sorted(matching, key=lambda session: (last[session], session[0]), reverse=True)
 
     def _matches(self, row: dict[str, Any], query: dict[str, Any]) -> bool:
@@ -414,8 +419,11 @@ QUERIES: list[dict[str, Any]] = [
     {"provider_name": "mine", "status": "failed"},
     {"any_provider": "theirs", "model": "claude"},
     *({"status": status} for status in ("completed", "failed", "aborted", "running", "unheard-of")),
+    {"model": "gpt-5", "started_after": NOON + 10 * HOUR},
+    {"status": "completed", "started_after": NOON + 2 * HOUR},
     {"text": "alpha"},
     {"text": "think"},
+    {"text": "think", "started_after": NOON + 2 * HOUR},
     {"text": "nothing"},
     {"text": "delta", "model": "gpt-5"},
     {"text": "beta", "status": "running"},
@@ -425,12 +433,13 @@ QUERIES: list[dict[str, Any]] = [
 # Bounds under which each of the ways is taken, in a store of this size.
 WAYS: dict[str, dict[str, int]] = {
     "as it is": {},
-    "nothing is few": {"WALKED": 0, "NARROWED": -1, "RARE": -1},
+    "nothing is few": {"WALKED": 0, "NARROWED": -1, "RARE": -1, "SEARCHED_FIRST": 0},
     "walking ends early": {
         "WALKED": 7,
         "NARROWED": -1,
         "RARE": 20,
         "FIRST_BATCH": 1,
+        "SEARCHED_FIRST": 12,
         "FIRST_CHUNK": 2,
         "LARGEST_CHUNK": 4,
     },

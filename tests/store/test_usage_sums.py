@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from itertools import product
 from tempfile import TemporaryDirectory
@@ -14,13 +13,12 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aigw.records import Status
 from aigw.store.reader import open_reader
-from aigw.store.retention import prune_batch
 from aigw.store.rollup import QUARTER, roll_up
 from aigw.store.usage import DIMENSIONS, FIGURES, PERIODS, Sums, period_label, usage
 from aigw.store.views import create_views
-from tests.store.rows import HOUR, SECOND, Store, end, new_store, start
+from tests.store.histories import ANCHORS, History, moments, steps
+from tests.store.rows import HOUR, SECOND, new_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,80 +35,6 @@ ZONES = (
     "America/St_Johns",
     "Pacific/Kiritimati",
     "Africa/Monrovia",
-)
-# Clocks change in Berlin, Cairo and Lord Howe; and in 1971 Monrovia was 44:30 away from UTC.
-ANCHORS = tuple(
-    int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) * SECOND
-    for day in ("2026-03-29", "2026-10-25", "2026-04-24", "2026-10-04", "1971-07-01")
-)
-
-
-@dataclass
-class History:
-    """Applies steps to a store. Moments are relative to the anchor."""
-
-    store: Store
-    anchor: int
-    open: list[str] = field(default_factory=list)
-    count: int = 0
-
-    def begin(self, at: int, fields: dict[str, Any]) -> None:
-        self.count += 1
-        key = f"i-{self.count:04d}"
-        self.store.write(start(key, self.anchor + at, **fields))
-        self.open.append(key)
-
-    def finish(self, which: int, fields: dict[str, Any]) -> None:
-        if self.open:
-            key = self.open.pop(which % len(self.open))
-            self.store.write(end(key, self.anchor, **fields))
-
-    def whole(self, at: int, fields: dict[str, Any], ending: dict[str, Any]) -> None:
-        self.begin(at, fields)
-        self.finish(-1, ending)
-
-    def prune(self, at: int) -> None:
-        prune_batch(self.store.connection, self.anchor + at, 3)
-
-    def roll(self, limit: int) -> None:
-        roll_up(self.store.connection, limit)
-
-
-# Relative to an anchor, and few: so that edges and records meet in one quarter.
-moments = st.builds(
-    lambda quarter, rest: quarter * QUARTER + rest,
-    st.sampled_from([-96, -1, 0, 1, 2, 4, 96]),
-    st.sampled_from([0, 870 * SECOND - 1, 870 * SECOND]),
-)
-starts = st.fixed_dictionaries(
-    {
-        "model": st.sampled_from(["a", "b", ""]),
-        "initiator_id": st.sampled_from(["me", "you"]),
-        "client": st.sampled_from(["", "Zed"]),
-        "plan": st.sampled_from([None, "claude"]),
-        "api_key_id": st.sampled_from([None, "k1", "k2"]),
-        "client_session_id": st.sampled_from([None, "s"]),
-    }
-)
-ends = st.fixed_dictionaries(
-    {
-        "status": st.sampled_from(list(Status)),
-        "input_tokens": st.integers(0, 9),
-        "reasoning_tokens": st.integers(0, 9),
-        "cost_micros": st.integers(0, 10**6),
-        "unpriced": st.integers(0, 2),
-        "estimated": st.integers(0, 1),
-    }
-)
-whole = st.tuples(st.just("whole"), moments, starts, ends)
-steps = st.one_of(
-    whole,
-    whole.map(tuple),  # not the same one: strategies that are equal count once
-    whole.map(lambda step: step[:]),
-    st.tuples(st.just("begin"), moments, starts),
-    st.tuples(st.just("finish"), st.integers(0, 9), ends),
-    st.tuples(st.just("roll"), st.integers(1, 20)),
-    st.tuples(st.just("prune"), moments),
 )
 questions = st.lists(st.sampled_from(DIMENSIONS), max_size=3, unique=True)
 
@@ -134,9 +58,7 @@ def test_sums_are_those_of_the_interceptions(
 ) -> None:
     with TemporaryDirectory() as folder, new_store(Path(folder) / "aigw.db") as store:
         store.connection.execute("PRAGMA synchronous = OFF")
-        made = History(store, anchor)
-        for step, *arguments in history:
-            getattr(made, step)(*arguments)
+        History(store, anchor).make(history)
         while is_rolled and roll_up(store.connection):
             pass
         # Bounds at all times that the history has: the edges cut quarters apart.
