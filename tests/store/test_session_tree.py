@@ -338,6 +338,17 @@ def test_hostile_arguments_are_no_prompts(store: Store, reader: sqlite3.Connecti
         assert origins(read(reader)) == [("go", None), ("1", None)]
 
 
+def test_an_argument_that_ends_within_an_emoji(store: Store, reader: sqlite3.Connection) -> None:
+    talk = Conversation(store)
+    talk.say("go", calls={"a": task("x"), "b": task("whole \U0001f600")})
+    half = r'{"prompt": "half \ud83d"}'
+    store.connection.execute("UPDATE tool_usages SET input = ? WHERE tool_call_id = 'a'", (half,))
+    # As the wire readers record it.
+    talk.say("half \ufffd")
+    talk.say("whole \U0001f600")
+    assert origins(read(reader)) == [("go", None), ("half \ufffd", "a"), ("whole \U0001f600", "b")]
+
+
 def test_child_sessions(store: Store, reader: sqlite3.Connection) -> None:
     talk = Conversation(store)
     talk.say("go", calls={"t1": task("sub work")})
