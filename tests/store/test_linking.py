@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from aigw.records import InterceptionEnd, InterceptionStart, ToolUsage
 from aigw.store.database import open_for_writing
+from aigw.store.linking import LOOKED_THROUGH, SAME_CALL_ID, Linker
 from aigw.store.rollup import roll_up
 from aigw.store.transaction import Transaction
 from tests.store.agents import MINUTE, Step, agents, arrivals, expected, stored
@@ -162,3 +163,29 @@ def test_another_ones_call_with_the_same_id(
         store.write(*batch)
     assert len(sessions(store)) == 2
     assert stored(store.connection).parents == {"a": None, "b": None}
+
+
+@pytest.mark.parametrize("name", ["s", None])
+def test_however_often_others_use_the_call_id_meanwhile(store: Store, name: str | None) -> None:
+    store.write(step("a", 0, client_session_id=name), called("a", "call_0"))
+    for number in range(SAME_CALL_ID + 10):
+        key = f"bob-{number}"
+        store.write(step(key, 1, initiator_id="bob"), called(key, "call_0"))
+    store.write(step("b", 2, "call_0", client_session_id=name))
+    assert stored(store.connection).parents["b"] == "a"
+
+
+def test_a_long_session_is_looked_through_from_its_end(store: Store) -> None:
+    """That it takes no longer in a longer session bounds what results of unknown calls cost."""
+    late = step("z", 10_000, "nobodys", client_session_id="s")
+    looks = []
+    for of in (LOOKED_THROUGH, 4 * LOOKED_THROUGH):
+        for number in range(of):
+            store.write(step(f"{of}-{number:04}", of + number, client_session_id="s"))
+        steps: list[None] = []
+        store.connection.set_progress_handler(lambda into=steps: into.append(None), 1)
+        assert Linker(store.connection)._makers(late) == []
+        store.connection.set_progress_handler(None, 1)
+        looks.append(len(steps))
+    assert looks[0] > LOOKED_THROUGH
+    assert looks[1] < looks[0] * 1.2
