@@ -244,9 +244,9 @@ def _prompting_calls(
 
 
 def _argument(raw: bytes) -> str:
-    """An argument's text, in the form in which the sub-agent's prompt was recorded.
+    r"""An argument's text, in the form in which the sub-agent's prompt was recorded.
 
-    What a model writes may end within an emoji (`"\\ud83d"`), of which SQLite makes no valid UTF-8.
+    What a model writes may end within an emoji (`"\ud83d"`), of which SQLite makes no valid UTF-8.
     """
     text = raw.decode("utf-8", "surrogatepass")
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
