@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 def spend(store: Store, key: str, ago: int = SECOND, **fields: Any) -> None:
     """An interception that ended a while ago."""
-    names = ("model", "plan", "client_session_id", "agent_id", "parent_session_id")
+    names = (
+        "model", "plan", "client_session_id", "agent_id", "parent_session_id", "initiator_id",
+    )  # fmt: skip
     first = {name: fields.pop(name) for name in names if name in fields}
     at = clock.now() - ago
     store.write(start(key, at, **first), end(key, at, **fields))
@@ -92,6 +94,17 @@ def test_a_session_by_its_id_with_its_sub_agents(store: Store, command: Command)
         command.json("statusline", "--json", "--session", "two")["session"]["cost_micros"] == 80_000
     )
     assert command.json("statusline", "--json", "--session", "none")["session"] is None
+
+
+def test_of_two_users_sessions_of_one_id_the_one_active_last_is_shown(
+    store: Store, command: Command
+) -> None:
+    spend(store, "a", client_session_id="one", cost_micros=10_000, initiator_id="ann", model="hers")
+    spend(
+        store, "b", client_session_id="one", cost_micros=20_000, initiator_id="bob", ago=60 * SECOND
+    )
+    words = ("--session", "one", "--format", "{session_cost} {session_requests} {model}")
+    assert command.lines("statusline", *words) == ["$0.01 1 hers"]
 
 
 def test_money_is_told_apart(store: Store, command: Command) -> None:
