@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from aigw.store.session_parts import Call, CallResult, Step, Thought, Tokens
+from aigw.store.text_room import beginning
 
 if TYPE_CHECKING:
     import sqlite3
@@ -67,8 +68,13 @@ _RESULT_COLUMNS = (
 )
 
 
-def read_steps(connection: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Step]:
-    """The interceptions of these seqs as steps with all they hold, in order of time."""
+def read_steps(
+    connection: sqlite3.Connection, seqs: Sequence[int], cut: int | None = None
+) -> dict[int, Step]:
+    """The interceptions of these seqs as steps with all they hold, in order of time.
+
+    Texts are cut to `cut` characters, where it is given.
+    """
     chosen = json.dumps(list(seqs))
     columns = ", ".join(
         "(SELECT p.id FROM interceptions AS p WHERE p.seq = i.parent_seq)"
@@ -84,8 +90,8 @@ def read_steps(connection: sqlite3.Connection, seqs: Sequence[int]) -> dict[int,
         (chosen,),
     )
     steps = {row[0]: _step(row) for row in rows}
-    _add_texts(connection, chosen, steps)
-    _add_calls(connection, chosen, steps)
+    _add_texts(connection, chosen, steps, cut)
+    _add_calls(connection, chosen, steps, cut)
     return steps
 
 
@@ -97,13 +103,15 @@ class _Made(NamedTuple):
     call: Call | None
 
 
-def join_results(connection: sqlite3.Connection, session_seq: int, steps: dict[int, Step]) -> None:
+def join_results(
+    connection: sqlite3.Connection, session_seq: int, steps: dict[int, Step], cut: int | None = None
+) -> None:
     """Give each call of the steps its result, wherever in the session that was brought.
 
     A call's result is the first one of its id after it; of calls that share an id, the latest one
     before the result is meant. Results that belong to no call of the session stay with their step.
     """
-    results = list(_results(connection, "t.interception_seq", json.dumps(list(steps))))
+    results = list(_results(connection, "t.interception_seq", json.dumps(list(steps)), cut))
     made = _made(connection, session_seq, steps, [result.tool_call_id for _, result in results])
     for seq, result in results:
         step = steps[seq]
@@ -113,7 +121,7 @@ def join_results(connection: sqlite3.Connection, session_seq: int, steps: dict[i
         elif maker.call is not None:
             # A client that tries a request again brings the same results again.
             maker.call.result = maker.call.result or result
-    _join_from_elsewhere(connection, session_seq, steps, made)
+    _join_from_elsewhere(connection, session_seq, steps, made, cut)
 
 
 def _made(
@@ -162,6 +170,7 @@ def _join_from_elsewhere(
     session_seq: int,
     steps: dict[int, Step],
     made: dict[str, list[_Made]],
+    cut: int | None,
 ) -> None:
     """Look for what is not answered on this page in the rest of the session."""
     open_ids = [
@@ -183,20 +192,23 @@ def _join_from_elsewhere(
         maker = _latest(made, *answer)
         if maker is not None and maker.call is not None and maker.call.result is None:
             chosen.setdefault(seq, maker.call)
-    found = dict(_results(connection, "t.seq", json.dumps(list(chosen)), key="t.seq"))
+    found = dict(_results(connection, "t.seq", json.dumps(list(chosen)), cut, key="t.seq"))
     for seq, call in chosen.items():
         call.result = call.result or found[seq]
 
 
-def _add_texts(connection: sqlite3.Connection, chosen: str, steps: dict[int, Step]) -> None:
+def _add_texts(
+    connection: sqlite3.Connection, chosen: str, steps: dict[int, Step], cut: int | None
+) -> None:
     for seq, prompt in connection.execute(
-        "SELECT interception_seq, prompt FROM user_prompts"  # noqa: S608
+        f"SELECT interception_seq, {beginning('prompt', cut)} FROM user_prompts"  # noqa: S608
         f" WHERE interception_seq {_CHOSEN} ORDER BY seq",
         (chosen,),
     ):
         steps[seq].prompt = prompt
     for seq, at, content, metadata in connection.execute(
-        "SELECT interception_seq, created_at, content, metadata FROM model_thoughts"  # noqa: S608
+        f"SELECT interception_seq, created_at, {beginning('content', cut)}, metadata"  # noqa: S608
+        " FROM model_thoughts"
         f" WHERE interception_seq {_CHOSEN} ORDER BY seq",
         (chosen,),
     ):
@@ -210,9 +222,12 @@ def _add_texts(connection: sqlite3.Connection, chosen: str, steps: dict[int, Ste
         steps[row[0]].tokens.append(Tokens(*[*row[1:-1], _metadata(row[-1])]))
 
 
-def _add_calls(connection: sqlite3.Connection, chosen: str, steps: dict[int, Step]) -> None:
+def _add_calls(
+    connection: sqlite3.Connection, chosen: str, steps: dict[int, Step], cut: int | None
+) -> None:
+    columns = _CALL_COLUMNS.replace("t.input", beginning("t.input", cut))
     rows = connection.execute(
-        f"SELECT t.interception_seq, {_CALL_COLUMNS} FROM tool_usages AS t"  # noqa: S608
+        f"SELECT t.interception_seq, {columns} FROM tool_usages AS t"  # noqa: S608
         " CROSS JOIN interceptions AS i ON i.seq = t.interception_seq"
         f" WHERE t.interception_seq {_CHOSEN} ORDER BY t.seq",
         (chosen,),
@@ -224,10 +239,17 @@ def _add_calls(connection: sqlite3.Connection, chosen: str, steps: dict[int, Ste
 
 
 def _results(
-    connection: sqlite3.Connection, column: str, chosen: str, key: str = "t.interception_seq"
+    connection: sqlite3.Connection,
+    column: str,
+    chosen: str,
+    cut: int | None,
+    key: str = "t.interception_seq",
 ) -> Iterable[tuple[int, CallResult]]:
+    columns = _RESULT_COLUMNS.replace("t.content", beginning("t.content", cut))
+    if cut is not None:
+        columns = columns.replace("t.truncated", f"t.truncated OR length(t.content) > {cut}")
     rows = connection.execute(
-        f"SELECT {key}, {_RESULT_COLUMNS} FROM tool_results AS t"  # noqa: S608
+        f"SELECT {key}, {columns} FROM tool_results AS t"  # noqa: S608
         " CROSS JOIN interceptions AS i ON i.seq = t.interception_seq"
         f" WHERE {column} {_CHOSEN} ORDER BY i.started_at, i.id, t.seq",
         (chosen,),
