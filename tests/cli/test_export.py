@@ -25,7 +25,7 @@ from aigw.store.filters import Filters
 from aigw.store.queries import tail
 from tests.cli.exporting import CALLS, FIRST, HOSTILE, SECOND_ID, write_thread
 from tests.cli.reading import Command
-from tests.store.rows import DAY, NOON, SECOND, Store, children, end, start
+from tests.store.rows import DAY, NOON, SECOND, Store, children, end, prompt, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -406,23 +406,47 @@ def test_a_closed_pipe_ends_it_in_silence(store: Store, name: str) -> None:
     process.stderr.close()
 
 
+def peak_memory(store: Store, *words: str) -> int:
+    """The most memory that an export takes, in KiB."""
+    # Not ru_maxrss: Linux counts in what the process that started this one had.
+    script = (
+        "from aigw.cli.main import main;"
+        f"assert main({['export', *words, '--db', str(store.path)]!r}) == 0;"
+        "print(next(x.split()[1] for x in open('/proc/self/status') if x.startswith('VmHWM')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@on_linux
 def test_memory_stays_the_same(store: Store, tmp_path: Path) -> None:
     """Forty megabytes of prompts go through without being held."""
     text = "a prompt of some length " * 80
     rows_written(store, 20_000 // 4, text)
     peaks = []
     for until in ("2026-01-01T12:00:00.000100Z", "2026-01-02"):
-        words = ["export", "--until", until, "-o", str(tmp_path / f"{until}.jsonl")]
-        script = (
-            "import resource, sys; from aigw.cli.main import main;"
-            f"code = main({[*words, '--db', str(store.path)]!r});"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True
-        )
-        peaks.append(int(done.stdout))
+        words = ("--until", until, "-o", str(tmp_path / f"{until}.jsonl"))
+        peaks.append(peak_memory(store, *words))
     assert peaks[1] - peaks[0] < 30 * 1024, peaks
+
+
+@on_linux
+@pytest.mark.parametrize("name", ["jsonl", "csv", "parquet", "otlp-json"])
+def test_long_prompts_are_not_held(store: Store, tmp_path: Path, name: str) -> None:
+    """A hundred megabytes of prompts of a megabyte each: a few of them are in memory."""
+    text = "word " * 200_000
+    for number in range(100):
+        key = f"i-{number:03}"
+        store.write(start(key, NOON), prompt(key, text), end(key, NOON + 1))
+    types = () if name in {"jsonl", "otlp-json"} else ("--record-type", "prompt_usage")
+    words = ("--format", name, *types, "-o", str(tmp_path / "out"))
+    assert peak_memory(store, *words) < 200 * 1024
+    assert (tmp_path / "out").stat().st_size > 1000
 
 
 def test_readings_are_short(store: Store) -> None:
