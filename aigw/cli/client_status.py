@@ -18,6 +18,7 @@ LARGEST = 1_048_576
 
 _CHUNK = 65_536
 _MOST_DOLLARS = 1e9
+_MOST_PERCENT = 1000
 
 
 class ClientStatus:
@@ -66,7 +67,7 @@ class ClientStatus:
     def context_percent(self) -> float | None:
         """How much of the context window is used."""
         share = _number(self._part("context_window").get("used_percentage"))
-        return share if share is not None and share >= 0 else None
+        return share if share is not None and 0 <= share <= _MOST_PERCENT else None
 
     def _part(self, name: str) -> dict[str, Any]:
         part = self._facts.get(name)

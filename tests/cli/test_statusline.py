@@ -173,6 +173,12 @@ def test_nonsense_on_stdin_is_ignored(store: Store, given: bytes) -> None:
     assert said(store, given, "--format", "{model} {session_cost}") == "claude-opus-4-5 $1.00"
 
 
+def test_a_share_that_nothing_has_is_unknown(store: Store) -> None:
+    for share in (-1, 1001, 1e300):
+        given = {"context_window": {"used_percentage": share}}
+        assert said(store, given, "--format", "{context}") == "-"
+
+
 def test_names_cannot_act(store: Store, command: Command) -> None:
     evil = "\x1b]0;x\x07#[fg=red]#(id)$(id)`id`%F{red}\u202e\n"
     spend(store, "a", model=evil, client_session_id=evil)
