@@ -276,7 +276,7 @@ def test_large_values_do_not_delay_the_end(store: Store) -> None:
         [sys.executable, "-m", "aigw", "sql", "--db", store.path, "--timeout", "0.05", statement],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 1
@@ -305,7 +305,7 @@ def test_an_interruption_ends_it(store: Store) -> None:
         assert process.stdout is not None
         # Twice nothing more to come, but SQLite goes on looking for it.
         process.send_signal(signal.SIGINT) if process.stdout.read(1) else None
-        _, told = process.communicate(timeout=20)
+        _, told = process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()
