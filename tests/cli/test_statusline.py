@@ -103,6 +103,9 @@ def test_of_two_users_sessions_of_one_id_the_one_active_last_is_shown(
     spend(
         store, "b", client_session_id="one", cost_micros=20_000, initiator_id="bob", ago=60 * SECOND
     )
+    # Nor does what another user's session says of itself make it a part of this one.
+    claimed = {"client_session_id": "two", "parent_session_id": "one", "initiator_id": "bob"}
+    spend(store, "c", cost_micros=40_000, ago=60 * SECOND, **claimed)
     words = ("--session", "one", "--format", "{session_cost} {session_requests} {model}")
     assert command.lines("statusline", *words) == ["$0.01 1 hers"]
 
