@@ -32,6 +32,7 @@ from aigw.records import (
     TokenUsage,
     ToolResult,
     ToolUsage,
+    kept_call_id,
 )
 from aigw.wire.facts import (
     Outcome,
@@ -147,7 +148,7 @@ class Recorder:
                     interception_id=start.interception_id,
                     created_at=start.started_at,
                     id=self.new_id(start.started_at),
-                    tool_call_id=result.tool_call_id,
+                    tool_call_id=kept_call_id(result.tool_call_id),
                     is_error=result.is_error,
                     size=result.size,
                     content=result.content,
@@ -318,7 +319,7 @@ class Interception:
                 created_at=now,
                 id=record_id,
                 msg_id=msg_id,
-                tool_call_id=fact.tool_call_id,
+                tool_call_id=kept_call_id(fact.tool_call_id),
                 tool=fact.tool,
                 input=fact.input,
                 item_id=fact.item_id,

@@ -26,6 +26,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+CALL_ID_LIMIT = 512
+"""Longest id of a tool call kept as it is, in characters. Those of providers have some 30; proxies put
+signatures of kilobytes into theirs, and a client can send megabytes, which would be in every answer."""
+
 LOG_MESSAGE = "interception log"
 """The message of every structured log line: SIEM rules written for Coder's gateway match on it."""
 
@@ -298,6 +302,19 @@ def log_object(record: Record) -> dict[str, Any]:
         value = getattr(record, name)
         result[name] = rfc3339(value) if name in TIME_FIELDS else value
     return result
+
+
+def kept_call_id(given: str) -> str:
+    """A tool call's id as it is recorded: of a long one the beginning and a digest of all of it.
+
+    A call and its results have the same id then, too.
+    """
+    if len(given) <= CALL_ID_LIMIT:
+        return given
+    import hashlib  # noqa: PLC0415 (hardly ever needed)
+
+    digest = hashlib.sha256(given.encode()).hexdigest()
+    return f"{given[: CALL_ID_LIMIT - len(digest) - 1]}~{digest}"
 
 
 def rfc3339(microseconds: int) -> str:

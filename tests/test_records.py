@@ -23,6 +23,7 @@ from aigw.records import (
     TokenUsage,
     ToolResult,
     ToolUsage,
+    kept_call_id,
     log_object,
     record_time,
     rfc3339,
@@ -77,6 +78,16 @@ def test_the_json_form(record: Record) -> None:
     assert found["record_type"] == RECORD_TYPES[kind].value
     assert found["time"] == rfc3339(record_time(record))
     assert json.loads(msgspec.json.encode(found)) == found
+
+
+def test_long_ids_of_calls_stay_different_and_become_short() -> None:
+    for short in ("", "toolu_1", "x" * records.CALL_ID_LIMIT):
+        assert kept_call_id(short) == short
+    long = ["x" * 100_000, "x" * 100_001, "x" * 99_999 + "y", "\u00e9" * 1000]
+    kept = [kept_call_id(each) for each in long]
+    assert {len(each) for each in kept} == {records.CALL_ID_LIMIT}
+    assert len(set(kept)) == len(long)
+    assert kept == [kept_call_id(each) for each in kept]
 
 
 def test_the_moment_of_a_record() -> None:

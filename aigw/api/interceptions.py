@@ -28,7 +28,8 @@ async def handle(
         problem = f'user "{name}" either does not exist, or you are unauthorized to view them'
         return 400, BadQuery(INVALID_SEARCH, "", ("initiator", problem)).body
     page = await interceptions.page(reader, query)
-    return 200, {"count": page.count, "results": page.results}
+    found = {"count": page.count, "results": page.results, "texts_cut_at": page.texts_cut_at}
+    return 200, found
 
 
 async def handle_names(

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from aigw.errors import ConfigError
+
 
 def backup(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Where to put the copy.")],
@@ -32,6 +34,8 @@ def backup(
     from aigw.store.backup import check_copy, copy_database, refuse_target
     from aigw.store.reader import open_reader
 
+    if file == "-":
+        raise ConfigError("a database is no stream: name a file, as in `aigw backup ./copy.db`")
     database, target = database_path(db, os.environ), Path(file)
     open_reader(database).close()
     output = OutputFile(target, overwrite=force)

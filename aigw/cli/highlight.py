@@ -6,6 +6,7 @@ tokenizer as the store's. So upper and lower case, accents, phrases and prefixes
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import weakref
 from typing import NamedTuple
@@ -40,6 +41,7 @@ class Highlighter:
 
     def __init__(self, query: str) -> None:
         self._expression = any_expression(query)
+        self._beginnings = _beginnings(self._expression)
         self._index = sqlite3.connect(":memory:", isolation_level=None)
         weakref.finalize(self, self._index.close)
         self._index.execute(
@@ -48,6 +50,8 @@ class Highlighter:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Begin and end of each match, in order, none touching the next."""
+        if self._surely_lacks(text):
+            return []
         text = text[:LONGEST].translate(_UNMARKED)
         self._index.execute("REPLACE INTO search (rowid, text) VALUES (1, ?)", (text,))
         row = self._index.execute(
@@ -55,6 +59,16 @@ class Highlighter:
             (_BEGIN, _END, self._expression),
         ).fetchone()
         return _spans(row[0]) if row else []
+
+    def _surely_lacks(self, text: str) -> bool:
+        """Whether nothing can match, told without the index: of nearly all lines of a session.
+
+        Beyond ASCII only the tokenizer knows which letters are the same.
+        """
+        if self._beginnings is None or not text.isascii():
+            return False
+        lower = text.lower()
+        return not any(word in lower for word in self._beginnings)
 
     def pieces(self, text: str) -> list[Piece]:
         """The whole text, cut where matches begin and end."""
@@ -88,6 +102,14 @@ def _styled(text: str, code: str, is_match: bool) -> str:
         style = f"{code};{BOLD}" if code not in ("", "2") else BOLD
         return f"\x1b[{style}m{text}\x1b[0m"
     return f"\x1b[{code}m{text}\x1b[0m" if code else text
+
+
+def _beginnings(expression: str) -> list[str] | None:
+    """The first word of each term in lower case, or None where one is not all ASCII."""
+    if not expression.isascii():
+        return None
+    terms = re.findall(r'"([^"]*)"', expression.lower())
+    return [re.findall(r"[0-9a-z]+", term)[0] for term in terms]
 
 
 def _spans(marked: str) -> list[tuple[int, int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +13,7 @@ from aigw.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aigw.store.interceptions import PageQuery
+    from aigw.store.interceptions import Page, PageQuery
 
 app = typer.Typer(
     help="List interceptions as JSON.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -77,14 +78,19 @@ def list_interceptions(
     )
     found = asyncio.run(_read(database_place(db, os.environ), query))
     prepare_stdout()
-    print_json(found)
+    print_json(found.results)
+    if found.texts_cut_at is not None:
+        sys.stderr.write(
+            f"Texts are cut to {found.texts_cut_at:,} characters, as there is too much for one "
+            "page: see fewer with --limit, or one with `aigw show`.\n"
+        )
 
 
-async def _read(path: Path, query: PageQuery) -> list[dict[str, Any]]:
+async def _read(path: Path, query: PageQuery) -> Page:
     from aigw.store.interceptions import page, reading_async
 
     async with reading_async(path) as reader:
-        return (await page(reader, query)).results
+        return await page(reader, query)
 
 
 def _check_limit(limit: int) -> None:

@@ -33,8 +33,12 @@ def warn(text: str) -> None:
 
 
 def _print(label: str, colour: str, text: str) -> None:
+    from aigw.cli.text import visible
+
     stream = sys.stderr
-    line = f"{paint(label, colour, stream)} {text}\n"
+    # An error of SQLite's names what it stumbled over, which may be a recorded prompt.
+    shown = "\n".join(map(visible, text.split("\n")))
+    line = f"{paint(label, colour, stream)} {shown}\n"
     # A path or value on the terminal's wrong encoding must not turn a message into a traceback.
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(line.encode(encoding, "backslashreplace").decode(encoding))

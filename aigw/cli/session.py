@@ -117,6 +117,11 @@ def _paging(found: Session, *, matching: bool) -> Iterator[str]:
     """What of the session is not shown, and how to see it."""
     from aigw.cli.session_words import count
 
+    if found.texts_cut_at is not None:
+        yield (
+            f"Texts are cut to {count(found.texts_cut_at, 'character')}, as there is too much for "
+            "one page: see fewer threads with --limit, or one request with `aigw show`."
+        )
     if matching:
         yield f"{count(found.pageable, 'thread')} of {found.summary.threads:,} with a match."
     if found.before is None and found.after is None:

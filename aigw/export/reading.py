@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from aigw.store.filters import Condition, Filters, joined
-from aigw.store.queries import after
+from aigw.store.queries import TEXT_AT_ONCE, after
 from aigw.store.reader import snapshot
 from aigw.store.record_views import INTERCEPTIONS
 from aigw.store.schema import SEARCHED, last_seq
@@ -30,6 +30,17 @@ T = TypeVar("T")
 
 WINDOW = 8_192
 """Seqs looked at in one transaction: some milliseconds, and a few thousand rows in memory."""
+
+
+_TEXT_LENGTHS = (
+    "SELECT seq, sum(size) FROM ("  # noqa: S608 (our own names)
+    + " UNION ALL ".join(
+        f"SELECT interception_seq AS seq, length({column}) AS size FROM {table}"  # noqa: S608
+        " WHERE interception_seq IN (SELECT value FROM json_each(?1))"
+        for table, column in SEARCHED.items()
+    )
+    + ") GROUP BY seq"
+)
 
 
 def _silent(part: float) -> None:
@@ -72,19 +83,44 @@ class Reading:
     def completed(
         self, columns: Sequence[Column], window: int, complete: Callable[[Rows], T]
     ) -> Iterator[T]:
-        """What `complete` makes of each piece, `window` seqs long.
+        """What `complete` makes of each piece, `window` seqs long at most.
 
-        It is called within the piece's transaction, to read what belongs to the rows.
+        It is called within the piece's transaction, to read what belongs to the rows. Where `seq`
+        is among the columns, a piece has no more text than `TEXT_AT_ONCE`, or one interception.
         """
         select = INTERCEPTIONS.select(columns, raw_times=True)
         for condition, reach in self._windows(window):
             where, values = joined([condition, *self._conditions()])
             with snapshot(self.connection):
                 sql = f"{select} WHERE {where} ORDER BY i.seq"
-                found = complete(self.connection.execute(sql, values).fetchall())
+                rows = self.connection.execute(sql, values).fetchall()
+                first, *others = self._parts(columns, rows)
+                found = complete(first)
             # Not within it: whoever takes this may be slow.
             yield found
+            for part in others:
+                with snapshot(self.connection):
+                    found = complete(part)
+                yield found
             self._tell(reach)
+
+    def _parts(self, columns: Sequence[Column], rows: Rows) -> list[Rows]:
+        """The rows in parts, at least one."""
+        place = next((n for n, column in enumerate(columns) if column.name == "seq"), None)
+        if place is None:
+            return [rows]
+        chosen = json.dumps([row[place] for row in rows])
+        lengths = dict(self.connection.execute(_TEXT_LENGTHS, (chosen,)).fetchall())
+        parts: list[Rows] = [[]]
+        room = TEXT_AT_ONCE
+        for row in rows:
+            length = lengths.get(row[place], 0)
+            if length > room and parts[-1]:
+                parts.append([])
+                room = TEXT_AT_ONCE
+            parts[-1].append(row)
+            room -= length
+        return parts
 
     def of_interceptions(self, view: View, columns: Sequence[Column], seqs: Sequence[int]) -> Rows:
         """Rows of another view that belong to these interceptions, in the order of writing."""

@@ -25,7 +25,7 @@ from aigw.pricing.budget import Who
 from aigw.pricing.budget_gate import FREE, Admission
 from aigw.providers.provider import Target
 from aigw.recorder import Ending, Interception, Recorder
-from aigw.records import InterceptionStart, Status
+from aigw.records import InterceptionStart, Status, kept_call_id
 from aigw.wire.apis import Api, read_request
 from aigw.wire.facts import Outcome, RequestFacts
 
@@ -206,6 +206,7 @@ class Relay:
         now = self._recorder.now()
         agent = headers.get("User-Agent")
         model = prepared.model if prepared is not None else facts.model
+        call_id = facts.correlating_tool_call_id
         start = InterceptionStart(
             interception_id=self._recorder.new_id(now),
             started_at=now,
@@ -217,7 +218,7 @@ class Relay:
             model=model[:MODEL_CHARACTERS],
             client=client.name,
             client_session_id=client.session_id,
-            correlating_tool_call_id=facts.correlating_tool_call_id,
+            correlating_tool_call_id=None if call_id is None else kept_call_id(call_id),
             credential_kind=credential.kind,
             credential_hint=credential.hint,
             requested_model=facts.model[:MODEL_CHARACTERS] if model != facts.model else None,

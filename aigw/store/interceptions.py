@@ -20,7 +20,9 @@ from aigw.store.filters import named, resolve_id
 from aigw.store.interception_pages import PageQuery, all_rows, find_page, owned
 from aigw.store.reader import open_reader, translated
 from aigw.store.rollup import ROLLED_SEQ
+from aigw.store.schema import SEARCHED
 from aigw.store.sources import SOURCES, Source
+from aigw.store.text_room import LENGTHS, ROOM, beginning, fair_share
 
 if TYPE_CHECKING:
     import sqlite3
@@ -108,6 +110,7 @@ class Page:
 
     count: int | None
     results: list[dict[str, Any]]
+    texts_cut_at: int | None = None
 
 
 @asynccontextmanager
@@ -134,7 +137,9 @@ async def page(connection: aiosqlite.Connection, query: PageQuery) -> Page:
         " ORDER BY i.started_at DESC, i.id DESC",
         [json.dumps(seqs)],
     )
-    return Page(count, await _with_children(connection, rows))
+    chosen = json.dumps([row[0] for row in rows])
+    cut = fair_share((row[0] for row in await all_rows(connection, LENGTHS, [chosen])), ROOM)
+    return Page(count, await _with_children(connection, rows, cut), cut)
 
 
 async def one(connection: aiosqlite.Connection, interception_id: str) -> dict[str, Any] | None:
@@ -189,16 +194,20 @@ async def distinct(
 
 
 async def _with_children(
-    connection: aiosqlite.Connection, rows: Iterable[Any]
+    connection: aiosqlite.Connection, rows: Iterable[Any], cut: int | None = None
 ) -> list[dict[str, Any]]:
     found = {row[0]: _interception(dict(zip(_COLUMNS, row, strict=True))) for row in rows}
     chosen = json.dumps(list(found))
     for source in SOURCES:
         if not source.is_child:
             continue
+        columns = source.columns
+        if source.table in SEARCHED:
+            text = f"t.{SEARCHED[source.table]}"
+            columns = columns.replace(text, beginning(text, cut))
         children = await all_rows(
             connection,
-            f"SELECT t.interception_seq, {source.columns} FROM {source.table} AS t"  # noqa: S608
+            f"SELECT t.interception_seq, {columns} FROM {source.table} AS t"  # noqa: S608
             " CROSS JOIN interceptions AS i ON i.seq = t.interception_seq"
             " WHERE t.interception_seq IN (SELECT value FROM json_each(?)) ORDER BY t.seq",
             [chosen],

@@ -33,17 +33,34 @@ SAME_CALL_ID = 50
 """How many uses of one call id are looked at, the latest first. Ids are unique with all providers;
 servers that number calls anew in each answer must not make each write slower than the one before."""
 
+LOOKED_THROUGH = 200
+"""Interceptions of a client's session that are looked through for a call that is not among those:
+between a call and its result others may have used its id any number of times. Some 0.5 ms."""
+
+FURTHER_USES = 1_000
+"""Uses of the call id that are looked at for it where the client names no session. Some 2 ms."""
 
 # Who may have made a call, and when they began. The latest is chosen outside: sorting one row in
 # SQLite costs more than finding it.
-_MAKERS = f"""
+_MAKERS = """
 SELECT a.started_at, a.id, a.seq, a.thread_seq, a.session_seq
 FROM (SELECT interception_seq FROM tool_usages WHERE tool_call_id = ?1 AND tool_call_id != ''
-      ORDER BY seq DESC LIMIT {SAME_CALL_ID}) AS t
+      ORDER BY seq DESC LIMIT ?7) AS t
 CROSS JOIN interceptions AS a ON a.seq = t.interception_seq
 WHERE a.initiator_id = ?2 AND a.client = ?3 AND a.client_session_id IS ?4
   AND (a.started_at, a.id) < (?5, ?6)
-"""  # noqa: S608 (our own number)
+"""
+
+# The same among the latest of the session that the client names, whatever others call theirs.
+_MAKERS_IN_SESSION = """
+SELECT a.started_at, a.id, a.seq, a.thread_seq, a.session_seq
+FROM (SELECT * FROM interceptions
+      WHERE session_seq = (SELECT seq FROM sessions WHERE id = ?4 AND initiator_id = ?2)
+        AND (started_at, id) < (?5, ?6)
+      ORDER BY started_at DESC LIMIT ?7) AS a
+CROSS JOIN tool_usages AS t ON t.interception_seq = a.seq
+WHERE t.tool_call_id = ?1 AND t.tool_call_id != '' AND a.client = ?3 AND a.client_session_id = ?4
+"""
 
 _KNOWN_SESSIONS = (
     "SELECT s.id, s.initiator_id, s.seq FROM (VALUES {rows}) AS v"
@@ -161,20 +178,27 @@ class Linker:
         for seq, start in starts:
             if start.correlating_tool_call_id is None:
                 continue
-            makers = self._connection.execute(
-                _MAKERS,
-                (
-                    start.correlating_tool_call_id,
-                    start.initiator_id,
-                    start.client,
-                    start.client_session_id,
-                    start.started_at,
-                    start.interception_id,
-                ),
-            ).fetchall()
+            makers = self._makers(start)
             if makers:
                 found[seq] = _Parent(*max(makers)[2:])
         return found
+
+    def _makers(self, start: InterceptionStart) -> list[Row]:
+        """Who may have made the call whose result this brings."""
+        asked = (
+            start.correlating_tool_call_id,
+            start.initiator_id,
+            start.client,
+            start.client_session_id,
+            start.started_at,
+            start.interception_id,
+        )
+        found = self._connection.execute(_MAKERS, (*asked, SAME_CALL_ID)).fetchall()
+        if found:
+            return found
+        if start.client_session_id is None:
+            return self._connection.execute(_MAKERS, (*asked, FURTHER_USES)).fetchall()
+        return self._connection.execute(_MAKERS_IN_SESSION, (*asked, LOOKED_THROUGH)).fetchall()
 
     def _sessions(self, roots: Starts) -> dict[_SessionKey, int]:
         """The sessions of interceptions without a parent; those not there yet are made."""

@@ -40,6 +40,10 @@ LARGEST_WINDOW = 16_384
 FETCHED = 512
 """Records fetched by seq in one step."""
 
+TEXT_AT_ONCE = 8 * 1024 * 1024
+"""Characters of text after which a step ends, however few its records: a prompt may be as long as a
+request, and what reads a million of them must not hold thousands."""
+
 
 def tail(
     connection: sqlite3.Connection, filters: Filters, limit: int, *, end: int | None = None
@@ -58,7 +62,8 @@ def tail(
     with snapshot(connection):
         newest = _newest_seqs(connection, filters, limit, end)
         seqs = list(islice(newest, limit))
-    yield from _fetch_all(connection, filters, seqs[::-1])
+    for records, _ in _pieces(connection, filters, seqs[::-1]):
+        yield from records
 
 
 def after(
@@ -101,9 +106,10 @@ def _found(
 def _pieces(
     connection: sqlite3.Connection, filters: Filters, seqs: Sequence[int]
 ) -> Iterator[tuple[list[Record], int]]:
+    """The records with these seqs in pieces, and how far each reaches."""
     for first in range(0, len(seqs), FETCHED):
-        part = seqs[first : first + FETCHED]
-        yield _fetch(connection, filters, part), part[-1]
+        for part in _parts(connection, filters, seqs[first : first + FETCHED]):
+            yield _fetch(connection, filters, part), part[-1]
 
 
 def _windows(
@@ -111,18 +117,31 @@ def _windows(
 ) -> Iterator[tuple[list[Record], int]]:
     size = WINDOW
     while low < end:
-        high = min(low + size, end)
-        bounds = Bounds(low, high + 1)
         with snapshot(connection):
-            found = [
-                (row[0], source.make(row[1:]))
-                for source in _wanted(filters)
-                for row in _rows(connection, source, filters, bounds)
-            ]
-        found.sort(key=lambda pair: pair[0])
-        yield [record for _, record in found], high
+            found, high = _window(connection, filters, Bounds(low, min(low + size, end) + 1))
+        yield found, high
         low = high
         size = min(size * 2, LARGEST_WINDOW) if len(found) < WINDOW else WINDOW
+
+
+def _window(
+    connection: sqlite3.Connection, filters: Filters, bounds: Bounds
+) -> tuple[list[Record], int]:
+    """The records within the bounds, and how far they reach: less far where texts are long."""
+    low, high = bounds.low, bounds.high
+    found: list[tuple[int, Record]] = []
+    for source in _wanted(filters):
+        room = TEXT_AT_ONCE
+        for seq, *values in _rows(connection, source, filters, Bounds(low, high)):
+            record = source.make(tuple(values))
+            found.append((seq, record))
+            if source.table in SEARCHED:
+                room -= len(getattr(record, SEARCHED[source.table]))
+                if room < 0:
+                    high = seq + 1
+                    break
+    found.sort(key=itemgetter(0))
+    return [record for seq, record in found if seq < high], high - 1
 
 
 def _of_few(
@@ -215,14 +234,28 @@ def _rows(
     connection: sqlite3.Connection, source: Source, filters: Filters, bounds: Bounds
 ) -> Iterable[Row]:
     condition = joined([_between(source.seq, bounds), *_conditions(source, filters)])
-    return _select(connection, source, f"{source.seq}, {source.columns}", condition)
+    columns = f"{source.seq}, {source.columns}"
+    return _select(connection, source, columns, condition, f"ORDER BY {source.seq}")
 
 
-def _fetch_all(
+def _parts(
     connection: sqlite3.Connection, filters: Filters, seqs: Sequence[int]
-) -> Iterator[Record]:
-    for first in range(0, len(seqs), FETCHED):
-        yield from _fetch(connection, filters, seqs[first : first + FETCHED])
+) -> Iterator[Sequence[int]]:
+    """The seqs in order, in parts with no more text than there is room for, or one record."""
+    chosen = json.dumps(seqs)
+    lengths: dict[int, int] = {}
+    for source in _wanted(filters):
+        if source.table in SEARCHED:
+            columns = f"{source.seq}, length(t.{SEARCHED[source.table]})"
+            lengths.update(_select(connection, source, columns, _in_list(source.seq, chosen)))
+    begin, room = 0, TEXT_AT_ONCE
+    for place, seq in enumerate(seqs):
+        length = lengths.get(seq, 0)
+        if length > room and place > begin:
+            yield seqs[begin:place]
+            begin, room = place, TEXT_AT_ONCE
+        room -= length
+    yield seqs[begin:]
 
 
 def _fetch(connection: sqlite3.Connection, filters: Filters, seqs: Sequence[int]) -> list[Record]:

@@ -48,7 +48,7 @@ WITH made AS MATERIALIZED (
     WHEN json_type(input, '$.message') THEN json_extract(input, '$.message') END AS prompt
   FROM made
 )
-SELECT maker, call, prompt FROM read WHERE prompt IS NOT NULL ORDER BY at, id, seq
+SELECT maker, call, CAST(prompt AS BLOB) FROM read WHERE prompt IS NOT NULL ORDER BY at, id, seq
 """
 
 _ANSWERED = """
@@ -236,11 +236,20 @@ def _prompting_calls(
             made=Moment(rows[seq].started_at, rows[seq].id),
             thread=rows[seq].thread,
             agent_id=rows[seq].agent_id,
-            prompt=normal(prompt),
+            prompt=normal(_argument(prompt)),
             answered_at=answered.get(call_id),
         )
         for seq, call_id, prompt in found
     ]
+
+
+def _argument(raw: bytes) -> str:
+    r"""An argument's text, in the form in which the sub-agent's prompt was recorded.
+
+    What a model writes may end within an emoji (`"\ud83d"`), of which SQLite makes no valid UTF-8.
+    """
+    text = raw.decode("utf-8", "surrogatepass")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _figures(rows: Iterable[_Row]) -> Figures:

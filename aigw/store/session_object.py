@@ -72,6 +72,7 @@ def session_object(session: Session) -> dict[str, Any]:
         "page_ended_at": None if None in ends else _time(max(filter(None, ends), default=None)),
         "before_id": session.before,
         "after_id": session.after,
+        "texts_cut_at": session.texts_cut_at,
         "threads": [_thread(thread) for thread in session.threads],
         "children": [_child(child) for child in session.children],
     }

@@ -231,6 +231,7 @@ class Session:
         pageable: how many of those there are.
         before: cursor of the page before this one; None on the first.
         after: cursor of the next page; None on the last.
+        texts_cut_at: the characters that longer texts of the page were cut to (`text_room`), or None.
     """
 
     summary: SessionSummary
@@ -242,3 +243,4 @@ class Session:
     pageable: int
     before: str | None
     after: str | None
+    texts_cut_at: int | None = None

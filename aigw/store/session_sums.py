@@ -11,16 +11,19 @@ from aigw.store.usage import RECORD_SUMS, Sums
 if TYPE_CHECKING:
     import sqlite3
 
+# Of equal ids of several initiators the one active last, as everywhere.
+_ONE = "SELECT seq FROM sessions WHERE id = ?1 ORDER BY last_active_at DESC, seq DESC LIMIT 1"
+
 # With the sessions of sub-agents that are sessions of their own. UNION: clients choose the ids, so
 # they may name each other in a circle.
-_FAMILY = """
+_FAMILY = f"""
 WITH RECURSIVE family (seq, id, initiator_id) AS (
-  SELECT seq, id, initiator_id FROM sessions WHERE id = ?1
+  SELECT seq, id, initiator_id FROM sessions WHERE seq = ({_ONE})
   UNION
   SELECT s.seq, s.id, s.initiator_id FROM family
   JOIN sessions AS s ON s.parent_id = family.id AND s.initiator_id = family.initiator_id
 )
-"""
+"""  # noqa: S608 (our own names)
 
 _SUMS = (
     f"{_FAMILY} SELECT {RECORD_SUMS} FROM interceptions"  # noqa: S608 (our own names)
@@ -29,14 +32,14 @@ _SUMS = (
 
 # Sub-agents have contexts of their own; failed requests tell nothing of the context, and those that
 # were given up before an answer less than the one before them: their input is the least it can be.
-_LAST = """
+_LAST = f"""
 SELECT model, input_tokens + cache_read_input_tokens + cache_write_input_tokens AS tokens,
   context_window
 FROM interceptions
-WHERE session_seq IN (SELECT seq FROM sessions WHERE id = ?1) AND tokens > 0
+WHERE session_seq = ({_ONE}) AND tokens > 0
   AND (estimated = 0 OR output_tokens > 0)
 ORDER BY agent_id IS NULL DESC, started_at DESC LIMIT 1
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ there are and which hangs below which tool call; only the page's threads are the
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ from aigw.store.session_contents import join_results, read_steps
 from aigw.store.session_look import Look, children_of, look_at, matching_threads
 from aigw.store.session_parts import Session, SessionRow, Step, Thread
 from aigw.store.sessions import summarise
+from aigw.store.text_room import cut_at
 
 LAST = "last"
 """What stands for the id of the session that was active last."""
@@ -119,7 +121,9 @@ def read_session(
         order = _pageable(look, wanted, families=families)
         begin, end = _window(look, order, after, before, limit, families=families)
         page = order[begin:end]
-        threads = _threads(connection, look, _with_descendants(look, page) if families else page)
+        shown = _with_descendants(look, page) if families else page
+        cut = cut_at(connection, json.dumps([seq for key in shown for seq in look.threads[key]]))
+        threads = _threads(connection, look, shown, cut)
         summary = summarise(connection, seq)
         assert summary is not None, "its interceptions have been seen in the same transaction"
         return Session(
@@ -132,6 +136,7 @@ def read_session(
             pageable=len(order),
             before=look.ids[order[begin]] if 0 < begin < len(order) else None,
             after=look.ids[order[end - 1]] if 0 < end < len(order) else None,
+            texts_cut_at=cut,
         )
 
 
@@ -180,9 +185,11 @@ def _with_descendants(look: Look, page: Sequence[int]) -> list[int]:
     return [key for key in look.threads if key in chosen]
 
 
-def _threads(connection: sqlite3.Connection, look: Look, page: Sequence[int]) -> list[Thread]:
-    steps = read_steps(connection, [seq for key in page for seq in look.threads[key]])
-    join_results(connection, look.row.seq, steps)
+def _threads(
+    connection: sqlite3.Connection, look: Look, page: Sequence[int], cut: int | None
+) -> list[Thread]:
+    steps = read_steps(connection, [seq for key in page for seq in look.threads[key]], cut)
+    join_results(connection, look.row.seq, steps, cut)
     return [look.thread(key, _retries(steps[seq] for seq in look.threads[key])) for key in page]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aigw.api.routes import is_read_api, respond
+from aigw.store import interceptions
 from tests.store.rows import DAY, NOON, Store, end, new_store
 
 if TYPE_CHECKING:
@@ -153,10 +154,10 @@ async def test_a_caller_sees_their_own_only(store: Store) -> None:
         _, body = await get(store, "interceptions", initiator="Ann", q=query)
         assert [item["id"] for item in body["results"]] == own
     _, body = await get(store, "interceptions", initiator="Ann", q="model:m-other")
-    assert body == {"count": 0, "results": []}
+    assert body == {"count": 0, "results": [], "texts_cut_at": None}
     # Another's id is no place to go on from, nor does it tell when that was.
     _, body = await get(store, "interceptions", initiator="Ann", after_id=other)
-    assert body == {"count": 2, "results": []}
+    assert body == {"count": 2, "results": [], "texts_cut_at": None}
     assert await get(store, "models", initiator="Ann") == (200, ["m-ann"])
     assert await get(store, "clients", initiator="Ann") == (200, ["Claude Code"])
     assert await get(store, "providers", initiator="nobody") == (200, [])
@@ -228,3 +229,21 @@ def test_missing_store_is_500(tmp_path: Path) -> None:
     assert answer is not None
     assert answer[0] == 500
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_page_of_long_texts_is_cut_and_says_so(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's prompts of megabytes, a thousand on a page, must not take the daemon's memory."""
+    for letter in "ab":
+        store.whole(prompt=letter * 2000)
+    status, body = await get(store, "interceptions")
+    assert (status, body["texts_cut_at"]) == (200, None)
+    monkeypatch.setattr(interceptions, "ROOM", 2000)
+    _, body = await get(store, "interceptions")
+    assert 900 < body["texts_cut_at"] < 1000
+    for item in body["results"]:
+        assert len(item["user_prompts"][0]["prompt"]) == body["texts_cut_at"]
+        assert item["tool_usages"][0]["input"] == '{"command":"ls"}'
+    _, body = await get(store, "interceptions", limit="1")
+    assert len(body["results"][0]["user_prompts"][0]["prompt"]) > 1900

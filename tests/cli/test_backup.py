@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -198,6 +199,15 @@ def test_existing_files_stay(store: Store, command: Command, tmp_path: Path) -> 
     assert target.read_text() == "mine"
     assert command.run("backup", str(tmp_path / "no" / "folder")) == 1
     assert command.run("backup", str(tmp_path)) == 1
+
+
+def test_stdout_is_no_target(store: Store, command: Command, tmp_path: Path) -> None:
+    """As `aigw export -o -` has it: there would be a file of that name instead."""
+    store.whole()
+    with contextlib.chdir(tmp_path):
+        assert command.run("backup", "-") == 2
+    assert "name a file" in command.err
+    assert not (tmp_path / "-").exists()
 
 
 def test_a_missing_database_is_told(command: Command, tmp_path: Path) -> None:

@@ -62,3 +62,25 @@ def test_an_excerpt_begins_where_the_match_can_be_seen() -> None:
     assert seen.index("needle") < 20
     assert seen.endswith("haystack")
     assert Highlighter("needle").excerpt("a needle", 40)[0].text == "a "
+
+
+@given(
+    st.text(st.sampled_from("ab1_ -.\x00\nAB\u00e4"), max_size=30),
+    st.sampled_from(["a", "b*", '"a b"', "a1_b", "1 b", '"-a" 1']),
+)
+def test_a_quick_look_leaves_out_no_match(text: str, query: str) -> None:
+    slow = Highlighter(query)
+    slow._beginnings = None
+    assert Highlighter(query).spans(text) == slow.spans(text)
+
+
+def test_most_lines_need_no_index() -> None:
+    """It takes half a millisecond for each, and a session has some ten thousand lines."""
+    highlighter = Highlighter('needle "xy b"')
+    asked: list[str] = []
+    highlighter._index.set_trace_callback(asked.append)
+    for text in ("hay " * 100, "b c", "", "\x1b[2J"):
+        assert highlighter.spans(text) == []
+    assert asked == []
+    assert highlighter.spans("NEEDLE")
+    assert asked

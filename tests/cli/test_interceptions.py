@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aigw.store import interceptions
 from tests.store.rows import DAY, NOON, Store
 
 if TYPE_CHECKING:
@@ -27,6 +29,18 @@ def test_paging(store: Store, command: Command) -> None:
     ids = [store.whole(NOON + n) for n in range(5)][::-1]
     assert [i["id"] for i in command.json(*LIST, "--limit", "2")] == ids[:2]
     assert [i["id"] for i in command.json(*LIST, "--limit", "2", "--after-id", ids[1])] == ids[2:4]
+
+
+def test_long_texts_are_cut_and_it_says_so(
+    store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.whole(prompt="x" * 2000)
+    command.json(*LIST)
+    monkeypatch.setattr(interceptions, "ROOM", 1000)
+    assert command.run(*LIST) == 0
+    (found,) = json.loads(command.out)
+    assert 900 < len(found["user_prompts"][0]["prompt"]) < 1000
+    assert command.err.startswith("Texts are cut to 9")
 
 
 def test_filters(store: Store, command: Command) -> None:

@@ -9,6 +9,7 @@ import pytest
 from aigw.cli.pen import Pen, cells
 from aigw.cli.session_lines import Tree
 from aigw.records import Status
+from aigw.store import text_room
 from aigw.store.reader import reading
 from aigw.store.session_tree import find_session, read_session
 from tests.store.conversation import Conversation
@@ -135,6 +136,16 @@ def test_pages(store: Store, command: Command) -> None:
     assert "go on" not in lines[-1]
     everything = command.lines("session", "session-1")
     assert "These are" not in everything[-1]
+
+
+def test_too_much_text_for_a_page(
+    store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Conversation(store).say("x" * 2000)
+    assert "Texts are cut" not in command.lines("session", "session-1")[-1]
+    monkeypatch.setattr(text_room, "ROOM", 1000)
+    assert command.lines("session", "session-1")[-1].startswith("Texts are cut to 1,000 characters")
+    assert command.json("session", "session-1", "--json")["texts_cut_at"] == 1000
 
 
 def test_search(store: Store, command: Command) -> None:

@@ -253,6 +253,16 @@ def test_wrong_sql_is_told_plainly(store: Store, command: Command) -> None:
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 
 
+@pytest.mark.parametrize(
+    "statement", ["SELECT json_extract('{}', prompt) FROM v_prompts", 'SELECT * FROM "\x1b[2J"']
+)
+def test_what_an_error_names_does_not_act(store: Store, command: Command, statement: str) -> None:
+    store.whole(prompt="\x1b[2J\u202e\x9b31m")
+    assert command.run("sql", statement) == 1
+    assert "\\e[2J" in command.err
+    assert command.err.removesuffix("\n").isprintable()
+
+
 def test_too_long_is_ended(store: Store, command: Command) -> None:
     del store
     assert command.run("sql", "--timeout", "0.05", ENDLESS) == 1
@@ -266,7 +276,7 @@ def test_large_values_do_not_delay_the_end(store: Store) -> None:
         [sys.executable, "-m", "aigw", "sql", "--db", store.path, "--timeout", "0.05", statement],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 1
@@ -295,7 +305,7 @@ def test_an_interruption_ends_it(store: Store) -> None:
         assert process.stdout is not None
         # Twice nothing more to come, but SQLite goes on looking for it.
         process.send_signal(signal.SIGINT) if process.stdout.read(1) else None
-        _, told = process.communicate(timeout=20)
+        _, told = process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()

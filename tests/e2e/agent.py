@@ -72,7 +72,7 @@ class Agent:
         before = len(self._gateway.recorded(self.model))
         with Connection(self._gateway.port) as connection:
             connection.send("POST", MESSAGES.path, self._body(asked), self._headers)
-            assert gate.reached.wait(5)
+            assert gate.reached.wait(30)
             assert connection.receive_head().status == 200
         # Held until then: an answer that is whole before the gateway sees the client leave is not aborted.
         try:

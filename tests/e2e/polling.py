@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def until(look: Callable[[], _T], timeout: float = 10.0, what: str = "it") -> _T:
+def until(look: Callable[[], _T], timeout: float = 30.0, what: str = "it") -> _T:
     """Call `look` every 15 ms until it gives something true; its result."""
     deadline = time.monotonic() + timeout
     while not (result := look()):

@@ -64,7 +64,7 @@ def head(method: str, target: str, headers: Headers) -> bytes:
 class Connection:
     """One connection to the gateway or the simulator."""
 
-    def __init__(self, port: int, timeout: float = 10.0, *, receive_buffer: int = 0) -> None:
+    def __init__(self, port: int, timeout: float = 30.0, *, receive_buffer: int = 0) -> None:
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -44,7 +44,7 @@ def set_budget(daemon: Daemon, *words: str) -> None:
     """Set one, and wait until the daemon goes by it."""
     before = daemon.log.count("budgets have changed")
     budgets(daemon, "set", *words)
-    until(lambda: daemon.log.count("budgets have changed") > before, 1, "the daemon's notice")
+    until(lambda: daemon.log.count("budgets have changed") > before, what="the daemon's notice")
 
 
 def tokens_of_one(daemon: Daemon, name: str) -> int:
@@ -180,7 +180,7 @@ def test_a_team_of_two(start_daemon: StartDaemon, model: Model) -> None:
     )
     assert done.returncode == 0
     # Its notice must not be taken for the budget's.
-    until(lambda: daemon.log.count("budgets have changed") > before, 5, "the daemon's notice")
+    until(lambda: daemon.log.count("budgets have changed") > before, what="the daemon's notice")
     set_budget(daemon, "group", "dev", "--tokens", "1")
 
     def statuses(token: str) -> list[int]:
@@ -252,7 +252,7 @@ def test_no_prompt_and_no_key_is_told_anybody(start_daemon: StartDaemon, model: 
     answers = [ask(daemon.port, "POST", CHAT.path, body, bearer(token)) for _ in range(2)]
     assert [answer.status for answer in answers] == [200, 403]
     told = daemon.folder / "told"
-    until(lambda: told.exists() and told.read_text().count("AIGW_BUDGET_UNIT") == 2, 10, "notices")
+    until(lambda: told.exists() and told.read_text().count("AIGW_BUDGET_UNIT") == 2, what="notices")
     assert daemon.stop() == 0
     log = (daemon.folder / "log.json").read_text(encoding="utf-8")
     lines = [json.loads(line) for line in log.splitlines()]

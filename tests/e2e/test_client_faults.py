@@ -51,14 +51,14 @@ def test_a_client_that_leaves(
     simulator.script(script, match=name.encode())
     with Connection(gateway.port) as connection:
         connection.send("POST", api.path, api.body(name, stream=True), JSON_HEADERS)
-        assert gate.reached.wait(5)
+        assert gate.reached.wait(30)
         if moment == "in the middle":
             assert connection.receive_head().status == 200
             assert connection.read_some()
         if abrupt:
             linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
             connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    assert simulator.wait_for(name.encode(), count=2).disconnected.wait(2)
+    assert simulator.wait_for(name.encode(), count=2).disconnected.wait(30)
     found = gateway.when_ended(name)
     assert found.status == "aborted"
     assert [prompt["prompt"] for prompt in found.prompts] == ["hello"]
@@ -74,7 +74,7 @@ def test_what_was_seen_before_the_client_left_is_recorded(
     simulator.script(script, match=name.encode())
     with Connection(gateway.port) as connection:
         connection.send("POST", MESSAGES.path, MESSAGES.body(name, stream=True), JSON_HEADERS)
-        assert gate.reached.wait(5)
+        assert gate.reached.wait(30)
         seen = b""
         while events[last - 1] not in seen:
             seen += connection.read_some()

@@ -74,7 +74,7 @@ def test_a_client_that_leaves(
     simulator.script(script, match=name.encode())
     with Connection(gateway.port) as connection:
         connection.send("POST", api.path, stream(api, name), JSON_HEADERS)
-        assert gate.reached.wait(5)
+        assert gate.reached.wait(30)
         assert connection.receive_head().status == 200
         assert connection.read_some()
     check_estimate(gateway, name, 6, 12, exact=api is MESSAGES)
@@ -128,7 +128,7 @@ def test_a_gateway_that_stops(
     simulator.script(script, match=name.encode())
     with Connection(daemon.port) as connection:
         connection.send("POST", api.path, stream(api, name), JSON_HEADERS)
-        assert gate.reached.wait(5)
+        assert gate.reached.wait(30)
         assert connection.receive_head().status == 200
         assert connection.read_some()
         daemon.stop()

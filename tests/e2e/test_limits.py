@@ -76,8 +76,8 @@ def test_concurrency(limited: Limited, simulator: Simulator, model: Model) -> No
         # What is passed through counts as well.
         passed.send("GET", f"/openai/v1/models/{model_name.decode()}")
         begun = recorded.receive_head()
-        assert gate.reached.wait(5)
-        assert listing.reached.wait(5)
+        assert gate.reached.wait(30)
+        assert listing.reached.wait(30)
         for api in (CHAT, MESSAGES):
             answer = ask(daemon.port, "POST", api.path, api.body(model("text")), JSON_HEADERS)
             assert "currently at capacity" in check_error(answer, api.provider, 503)
@@ -93,7 +93,7 @@ def test_concurrency(limited: Limited, simulator: Simulator, model: Model) -> No
         listing.release()
         assert recorded.receive_body(begun).complete
         assert passed.receive().status == 200
-    until(lambda: chat(daemon, "openai", CHAT, "m").status == 200, 5, "a free place")
+    until(lambda: chat(daemon, "openai", CHAT, "m").status == 200, what="a free place")
     assert metric(daemon, "limit_rejections_total", limit="concurrency") >= refused + 4
     assert status_of(daemon)["in_flight"] == 0
 
@@ -121,8 +121,8 @@ def test_places_come_back_however_requests_end(
     with Connection(daemon.port) as connection:
         connection.send("POST", CHAT.path, CHAT.body(name, stream=True), JSON_HEADERS)
         connection.receive_head()
-        assert gate.reached.wait(5)
-    until(lambda: chat(daemon, "openai", CHAT, model("text")).status == 200, 5, "a free place")
+        assert gate.reached.wait(30)
+    until(lambda: chat(daemon, "openai", CHAT, model("text")).status == 200, what="a free place")
     gate.release()
 
 

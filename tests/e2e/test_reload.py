@@ -135,7 +135,7 @@ def test_a_request_in_flight_keeps_its_provider(site: Site, model: Model) -> Non
     with Connection(site.daemon.port) as connection:
         connection.send("POST", CHAT.path, CHAT.body(name, stream=True), JSON_HEADERS)
         answer = connection.receive_head()
-        assert gate.reached.wait(5)
+        assert gate.reached.wait(30)
         site.key.write_text(KEYS[1])
         site.daemon.signal(signal.SIGHUP)
         until(lambda: "is in use" in site.daemon.log, what="the reload")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aigw.records import CALL_ID_LIMIT
 from tests.e2e.agent import Agent, called, returned, said, thought
 from tests.e2e.daemon import run_aigw
 
@@ -139,3 +140,18 @@ def test_in_the_list(recorded: str, gateway: Daemon, tmp_path: Path) -> None:
     assert found["first_prompt"].startswith("Fix the parser.")
     assert found["last_prompt"] == "Thanks. Now the changelog."
     assert (found["threads"], found["errors"], found["aborted"]) == (4, 1, 1)
+
+
+def test_a_call_of_a_very_long_id(gateway: Daemon, simulator: Simulator, tmp_path: Path) -> None:
+    """A request of megabytes of id must not make megabytes of index and of every page."""
+    session_id, call_id = str(uuid.uuid4()), "toolu_" + "x" * 300_000
+    agent = Agent(gateway, simulator, session_id)
+    agent.turn([said("go")], [called(call_id, "Bash", command="ls")])
+    agent.turn([returned(call_id, "found")], [said("done")])
+    first, second = gateway.recorded(agent.model)
+    kept = second.start["correlating_tool_call_id"]
+    assert len(kept) == CALL_ID_LIMIT
+    assert first.tool_usages[0]["tool_call_id"] == second.tool_results[0]["tool_call_id"] == kept
+    shown = json.loads(show(gateway, tmp_path, "session", session_id, "--json"))
+    (thread,) = shown["threads"]
+    assert thread["agentic_actions"][0]["tool_calls"][0]["result"]["content"] == "found"

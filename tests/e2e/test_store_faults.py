@@ -93,7 +93,7 @@ def test_an_end_waits_for_a_locked_store(
     with Connection(daemon.port) as connection:
         connection.send("POST", MESSAGES.path, MESSAGES.body(name, stream=True), JSON_HEADERS)
         answer = connection.receive_head()
-        assert gate.reached.wait(5)
+        assert gate.reached.wait(30)
         with _locked(daemon.database):
             gate.release()
             connection.socket.settimeout(0.5)

@@ -119,7 +119,7 @@ class Simulator:
         wanted = _predicate(match)
         return [request for request in self.requests if wanted(request)]
 
-    def wait_for(self, match: Match = None, count: int = 1, timeout: float = 10.0) -> Received:
+    def wait_for(self, match: Match = None, count: int = 1, timeout: float = 30.0) -> Received:
         """The `count`-th request that matches, waiting for it to arrive."""
         self.wait_until(lambda: len(self.matching(match)) >= count, timeout)
         return self.matching(match)[count - 1]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from aigw.records import InterceptionEnd, InterceptionStart, ToolUsage
 from aigw.store.database import open_for_writing
+from aigw.store.linking import LOOKED_THROUGH, SAME_CALL_ID, Linker
 from aigw.store.rollup import roll_up
 from aigw.store.transaction import Transaction
 from tests.store.agents import MINUTE, Step, agents, arrivals, expected, stored
@@ -162,3 +163,54 @@ def test_another_ones_call_with_the_same_id(
         store.write(*batch)
     assert len(sessions(store)) == 2
     assert stored(store.connection).parents == {"a": None, "b": None}
+
+
+def flooded(store: Store) -> None:
+    """Somebody uses a call id more often than is looked at."""
+    for number in range(SAME_CALL_ID + 10):
+        key = f"eve-{number}"
+        store.write(step(key, 1, initiator_id="eve"), called(key, "call_0"))
+
+
+@pytest.mark.parametrize("name", ["s", None])
+def test_however_often_others_use_the_call_id_meanwhile(store: Store, name: str | None) -> None:
+    store.write(step("a", 0, client_session_id=name), called("a", "call_0"))
+    flooded(store)
+    store.write(step("b", 2, "call_0", client_session_id=name))
+    assert stored(store.connection).parents["b"] == "a"
+
+
+@pytest.mark.parametrize("others", [{"initiator_id": "bob"}, {"client": "Codex"}])
+@pytest.mark.parametrize("name", ["s", None])
+def test_nor_is_it_then_another_ones_call(
+    store: Store, name: str | None, others: dict[str, str]
+) -> None:
+    store.write(step("a", 0, client_session_id=name, **others), called("a", "call_0"))
+    flooded(store)
+    store.write(step("b", 2, "call_0", client_session_id=name))
+    store.write(step("a2", 3, client_session_id=name, **others), called("a2", "call_0"))
+    assert stored(store.connection).parents["b"] is None
+
+
+def test_nor_the_call_of_a_thread_that_only_has_the_sessions_name(store: Store) -> None:
+    store.write(step("s", 0), called("s", "call_0"))
+    flooded(store)
+    store.write(step("b", 2, "call_0", client_session_id="s"))
+    assert stored(store.connection).parents["b"] is None
+    assert len(sessions(store)) == SAME_CALL_ID + 10 + 1
+
+
+def test_a_long_session_is_looked_through_from_its_end(store: Store) -> None:
+    """That it takes no longer in a longer session bounds what results of unknown calls cost."""
+    late = step("z", 10_000, "nobodys", client_session_id="s")
+    looks = []
+    for of in (LOOKED_THROUGH, 4 * LOOKED_THROUGH):
+        for number in range(of):
+            store.write(step(f"{of}-{number:04}", of + number, client_session_id="s"))
+        steps: list[None] = []
+        store.connection.set_progress_handler(lambda into=steps: into.append(None), 1)
+        assert Linker(store.connection)._makers(late) == []
+        store.connection.set_progress_handler(None, 1)
+        looks.append(len(steps))
+    assert looks[0] > LOOKED_THROUGH
+    assert looks[1] < looks[0] * 1.2

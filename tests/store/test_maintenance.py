@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -81,7 +82,7 @@ async def test_ten_thousand_are_pruned_while_commits_go_on(
     assert await pruning == OLD * 6
     await writer.close()
     # A commit waits for one small step of a hundred at most, so many find a gap.
-    assert max(waits) < 2.0
+    assert statistics.median(waits) < 0.5
     assert len(waits) > 50
     assert counts(path) == dict.fromkeys(CHILD_TABLES, 0) | {"interceptions": number}
     assert size_of(path) < size / 2

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aigw.records import Record, RecordType, Status, log_object
+from aigw.records import PromptUsage, Record, RecordType, Status, log_object
 from aigw.store import queries, search, selection
 from aigw.store.filters import Filters, resolve_id
 from aigw.store.queries import after, tail
@@ -205,6 +205,32 @@ def test_after_gives_what_is_new_and_how_far_it_reaches(
     filters = Filters(model="gpt*")
     found = [r.interception_id for records, _ in after(reader, filters, 7) for r in records]
     assert found == [key]
+
+
+@pytest.mark.parametrize("filters", [{}, {"session": "long"}, {"text": "word"}])
+def test_pieces_end_where_texts_are_long(
+    store: Store,
+    reader: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    filters: dict[str, str],
+) -> None:
+    """However long prompts are, a piece holds little more than one of them."""
+    for number in range(6):
+        store.whole(NOON + number, prompt=f"word {number} " + "x" * 900, client_session_id="long")
+    store.whole(prompt="word", client_session_id="long")
+    wanted = Filters(**filters)
+    (whole, _), *others = after(reader, wanted, 0)
+    assert [records for records, _ in others] == [[]] * len(others)
+    reach = others[-1][1]
+    monkeypatch.setattr(queries, "TEXT_AT_ONCE", 1000)
+    pieces = list(after(reader, wanted, 0))
+    assert [record for records, _ in pieces for record in records] == whole
+    assert max(sum(isinstance(r, PromptUsage) for r in records) for records, _ in pieces) <= 2
+    assert len(pieces) > 3
+    reaches = [reached for _, reached in pieces]
+    assert reaches == sorted(reaches)
+    assert reaches[-1] == reach
+    assert list(tail(reader, wanted, 100)) == whole
 
 
 def test_reading_goes_on_while_records_are_pruned(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aigw.records import Status
+from aigw.store import session_contents
 from aigw.store.session_object import session_object, summary_object
 from aigw.store.session_tree import exact_session, find_session, read_session
 from aigw.store.sessions import SessionQuery, list_sessions, unique_beginning
@@ -215,6 +216,55 @@ def test_call_ids_that_are_used_again(store: Store, reader: sqlite3.Connection) 
     assert found == ["first", "second", None]
 
 
+def test_a_page_gives_no_call_the_result_of_another_pages(
+    store: Store, reader: sqlite3.Connection
+) -> None:
+    """With ids that are used again, whatever part of the session is shown."""
+    talk = Conversation(store)
+    first = talk.say("one", calls={"call_0": {"n": 1}})
+    second = talk.say("two", calls={"call_0": {"n": 2}})
+    talk.say(results={"call_0": "of the second"})
+    third = talk.say("three", results={"call_1": "of none"})
+    talk.say("four", calls={"call_1": {}})
+
+    def whole(session: Session) -> dict[str, Any]:
+        return {
+            t.id: (results(t), [r.content for r in t.steps[0].other_results])
+            for t in session.threads
+        }
+
+    expected = whole(read(reader))
+    assert expected[first] == ({"call_0": None}, [])
+    assert expected[second] == ({"call_0": "of the second"}, [])
+    assert expected[third] == ({}, ["of none"])
+    cursor = None
+    for thread in expected:
+        page = read(reader, limit=1, after=cursor)
+        assert whole(page) == {thread: expected[thread]}
+        cursor = thread
+
+
+def test_ten_thousand_calls_of_one_id_are_joined_in_no_time(
+    store: Store, reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    moment = session_contents._moment
+
+    def counted(made: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return moment(made)
+
+    monkeypatch.setattr(session_contents, "_moment", counted)
+    talk = Conversation(store)
+    talk.say("go", calls={"call_0": {}})
+    for _ in range(500):
+        talk.say(results={"call_0": "x"}, calls={"call_0": {}})
+    (thread,) = read(reader).threads
+    assert [results(thread)["call_0"], thread.steps[499].calls[0].result is None] == [None, False]
+    assert looks < 500 * 15
+
+
 def test_a_result_in_another_thread(store: Store, reader: sqlite3.Connection) -> None:
     talk = Conversation(store)
     talk.say("one", calls={"c1": {}, "c2": {}})
@@ -336,6 +386,17 @@ def test_hostile_arguments_are_no_prompts(store: Store, reader: sqlite3.Connecti
             "UPDATE tool_usages SET input = ? WHERE tool_call_id = 'c'", (broken,)
         )
         assert origins(read(reader)) == [("go", None), ("1", None)]
+
+
+def test_an_argument_that_ends_within_an_emoji(store: Store, reader: sqlite3.Connection) -> None:
+    talk = Conversation(store)
+    talk.say("go", calls={"a": task("x"), "b": task("whole \U0001f600")})
+    half = r'{"prompt": "half \ud83d"}'
+    store.connection.execute("UPDATE tool_usages SET input = ? WHERE tool_call_id = 'a'", (half,))
+    # As the wire readers record it.
+    talk.say("half \ufffd")
+    talk.say("whole \U0001f600")
+    assert origins(read(reader)) == [("go", None), ("half \ufffd", "a"), ("whole \U0001f600", "b")]
 
 
 def test_child_sessions(store: Store, reader: sqlite3.Connection) -> None:

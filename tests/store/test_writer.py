@@ -202,7 +202,7 @@ async def test_a_locked_file_holds_up_commits_but_not_the_loop(writer: Writer, p
     await commit
     assert read(path, "SELECT end_seq FROM interceptions") == [(2,)]
     gaps = [after - before for before, after in itertools.pairwise(beats)]
-    assert max(gaps) < 2.0, "the loop waited for the lock"
+    assert max(gaps) < writing_thread.RETRY_SECONDS * 0.8, "the loop waited for the lock"
 
 
 @pytest.mark.usefixtures("impatient")
@@ -465,7 +465,8 @@ async def test_a_start_that_cannot_write_says_so(
 async def test_in_company_commits_wait_for_each_other(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "BUSY_SECONDS", 0.05)
+    # Long enough for a busy machine to hand in all of them meanwhile.
+    monkeypatch.setattr(writer_module, "BUSY_SECONDS", 1.0)
     for number in range(BUSY_INTERCEPTIONS):
         await writer.commit([begun(number)])
     batches: list[int] = []
