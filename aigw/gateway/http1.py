@@ -211,7 +211,7 @@ def head_bytes(
         ValueError: a name or value holds a line break.
     """
     lines = [f"{method} {route.absolute}{target} HTTP/1.1", f"Host: {route.host}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += map(": ".join, headers.items())
     if route.proxy_authorization:
         lines.append(f"Proxy-Authorization: {route.proxy_authorization}")
     if length is not None:
