@@ -178,6 +178,9 @@ class Exchange:
             if response is not None:
                 # Harmless after a whole answer; otherwise it stops the provider at once.
                 response.close()
+            # It asks this exchange for the input's floor: with both holding each other, the bodies
+            # would stay in memory until the garbage collector finds them.
+            self._answer = None
 
     def _cut_short(self) -> None:
         """What has begun as an answer must not look whole."""

@@ -155,16 +155,20 @@ def clean(text: str) -> str:
 
 def text_of(value: Any) -> str:
     """The value if it is a string, fit to be stored; else the empty string."""
-    return clean(value) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else clean(value)
 
 
 def count_of(value: Any) -> int | None:
     """A count clamped to 0..MAX_COUNT; None when the value is no number (a bool is none)."""
-    if isinstance(value, float):
-        value = int(value) if math.isfinite(value) else None
     if type(value) is not int:
-        return None
-    return min(max(value, 0), MAX_COUNT)
+        if not isinstance(value, float) or not math.isfinite(value):
+            return None
+        value = int(value)
+    if value <= 0:
+        return 0
+    return min(MAX_COUNT, value)
 
 
 def bound_of(*values: Any) -> int | None:
@@ -174,6 +178,8 @@ def bound_of(*values: Any) -> int | None:
 
 def tier_of(value: Any) -> str:
     """A class of service other than the standard one; empty for that, and for what is no name."""
+    if not value or value in _STANDARD:
+        return ""
     name = text_of(value).strip()
     return "" if name in _STANDARD or len(name) > _NAME_LIMIT or not name.isprintable() else name
 
