@@ -27,7 +27,7 @@ from aigw.pricing.budget_gate import FREE, Admission
 from aigw.providers.provider import Target
 from aigw.recorder import Ending, Interception, Recorder
 from aigw.records import InterceptionStart, Status
-from aigw.wire.apis import Api, read_request
+from aigw.wire.apis import Api, keeps_for_hour, read_request
 from aigw.wire.facts import Outcome, RequestFacts
 
 MODEL_CHARACTERS = 512
@@ -102,14 +102,14 @@ class Relay:
             return await self._refuse(_taken(admitted, arrived, facts, None), error)
         taken = _taken(admitted, arrived, facts, prepared)
         try:
-            admission = await self._admit(taken, prepared, body, plain)
+            admission = await self._admit(taken, api, prepared, body, plain)
         except RefusedError as error:
             return await self._refuse(taken, error)
         with admission:
             return await self._send(taken, api, prepared)
 
     async def _admit(
-        self, taken: _Taken, prepared: Prepared, body: bytes, plain: bytes
+        self, taken: _Taken, api: Api, prepared: Prepared, body: bytes, plain: bytes
     ) -> Admission:
         """Reserve what the request may cost. `plain` is the body decompressed, empty if it cannot be.
 
@@ -127,6 +127,7 @@ class Relay:
                 f"there are budgets, and a body with the content coding {encoding!r} cannot be read, or "
                 f"is longer than {self._body_limit} bytes without it: send it as it is",
             )
+        taken.facts.keeps_for_hour = await read_aside(partial(keeps_for_hour, api), plain)
         caller, client = taken.admitted.caller, taken.client
         who = Who(
             caller.initiator_id,

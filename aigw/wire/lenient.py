@@ -26,10 +26,6 @@ answers still add up within SQLite's integers."""
 _STANDARD = ("standard", "default", "auto", "global", "not_available")
 """What the providers call the usual class of service, and the usual place (any)."""
 
-ONE_HOUR = b'"1h"'
-"""How a request's body asks for something to be cached for an hour (`"ttl": "1h"`), Anthropic's and
-AWS's. In a text the last quote would be escaped, so that words alone do not look like it."""
-
 _NAME_LIMIT = 64
 """Characters of such a name. It is recorded with every answer, and real ones have about ten."""
 
@@ -166,9 +162,8 @@ def count_of(value: Any) -> int | None:
         if not isinstance(value, float) or not math.isfinite(value):
             return None
         value = int(value)
-    if value <= 0:
-        return 0
-    return min(MAX_COUNT, value)
+    count: int = value
+    return 0 if count < 0 else min(count, MAX_COUNT)
 
 
 def bound_of(*values: Any) -> int | None:
