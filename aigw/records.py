@@ -335,32 +335,33 @@ class IdSource:
     """
 
     def __init__(self) -> None:
-        self._milliseconds = 0
+        self._milliseconds = -1
         self._counter = 0
+        self._head = ""
         self._tails: Iterator[str] = iter(())
-
-    def _random_hex(self) -> str:
-        # The system's randomness is asked for in blocks: a call per id would cost more than the
-        # rest of the id.
-        tail = next(self._tails, None)
-        if tail is None:
-            block = os.urandom(4096).hex()
-            self._tails = (block[start : start + 16] for start in range(0, len(block), 16))
-            tail = next(self._tails)
-        return tail
 
     def new(self, now: int) -> str:
         """A new id for the moment `now` (microseconds since the epoch), in its text form."""
         milliseconds = now // 1000
         if milliseconds > self._milliseconds:
-            self._milliseconds = milliseconds
-            self._counter = 0
+            self._begin(milliseconds)
         elif self._counter == _LAST_COUNT:
-            self._milliseconds += 1
-            self._counter = 0
+            self._begin(self._milliseconds + 1)
         else:
             self._counter += 1
-        text = f"{self._milliseconds:012x}"
-        tail = self._random_hex()
-        variant = "89ab"[int(tail[0], 16) & 3]
-        return f"{text[:8]}-{text[8:]}-7{self._counter:03x}-{variant}{tail[1:4]}-{tail[4:16]}"
+        tail = next(self._tails, None) or self._more_tails()
+        return f"{self._head}{self._counter:03x}-{tail}"
+
+    def _begin(self, milliseconds: int) -> None:
+        self._milliseconds = milliseconds
+        self._counter = 0
+        text = f"{milliseconds:012x}"
+        self._head = f"{text[:8]}-{text[8:]}-7"
+
+    def _more_tails(self) -> str:
+        # The system's randomness is asked for in blocks: a call per id would cost more than the
+        # rest of the id.
+        block = os.urandom(4096).hex()
+        parts = (block[start : start + 16] for start in range(0, len(block), 16))
+        self._tails = (f"{'89ab'[int(part[0], 16) & 3]}{part[1:4]}-{part[4:]}" for part in parts)
+        return next(self._tails)

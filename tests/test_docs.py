@@ -165,9 +165,11 @@ def registered_metrics() -> dict[str, tuple[str, set[str]]]:
     found: dict[str, tuple[str, set[str]]] = {}
     collectors = Metrics().registry._collector_to_names
     for collector in collectors:
-        family = next(iter(collector.collect()))
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        found[name] = (family.type, set(collector._labelnames))  # type: ignore[attr-defined]
+        for family in collector.collect():
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            # The library's own collectors have one family each, and its labels.
+            labels = getattr(family, "_labelnames", None) or collector._labelnames  # type: ignore[attr-defined]
+            found[name] = (family.type, set(labels))
     return found
 
 

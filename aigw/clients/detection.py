@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,8 +41,7 @@ BODY_CACHE_KEY: Final = "body: prompt_cache_key"
 """Session source: the body's `prompt_cache_key`, for clients known to put their session id there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True, gc=False):
     """The program that sent a request, and what it tells of its sessions; None where it does not.
 
     `agent_id` and `parent_agent_id` name the sub-agent that asks and the one that started it, both
@@ -232,7 +233,8 @@ def detect(
     if candidates is None:
         candidates = _remember(agent)
     for rule in candidates:
-        if not rule.headers or _headers_match(rule, headers):
+        # Nearly no request has the header that a rule begins with, and each is held against seven.
+        if not rule.headers or (rule.headers[0][0] in headers and _headers_match(rule, headers)):
             session = _session(rule, headers, session_key, prompt_cache_key)
             return Client(rule.name, session, *_ancestry(rule, headers, session))
     return Client(UNKNOWN, None)

@@ -180,6 +180,9 @@ class Exchange:
             if response is not None:
                 # Harmless after a whole answer; otherwise it stops the provider at once.
                 response.close()
+            # It asks this exchange for the input's floor: with both holding each other, the bodies
+            # would stay in memory until the garbage collector finds them.
+            self._answer = None
 
     def _cut_short(self) -> None:
         """What has begun as an answer must not look whole."""
@@ -273,8 +276,7 @@ class Exchange:
         await self._end(answer.outcome(), facts)
         response = WholeResponse(upstream.status, upstream.reason, headers)
         self._started = True
-        await self._sent(response.prepare(self._request))
-        await self._sent(response.write_eof(body))
+        await self._sent(response.send_whole(self._request, body))
         return response
 
     async def _pump(self, upstream: UpstreamAnswer, flow: _Flow, watch: IdleWatch) -> None:
@@ -284,7 +286,7 @@ class Exchange:
         """
         clock = asyncio.get_running_loop().time
         readany = upstream.content.readany
-        feed, write, is_text = flow.answer.feed, flow.response.write, flow.is_text
+        feed, send, is_text = flow.answer.feed, flow.response.send, flow.is_text
         keep = self._dump.data if self._dump and not self._asking.is_dumped else None
         translate = self._translation.feed if self._translation is not None else None
         watch.since = clock()
@@ -304,7 +306,8 @@ class Exchange:
                 await self._pass_on(flow, chunk, facts)
             else:
                 try:
-                    await write(chunk)
+                    if send(chunk):
+                        await flow.response.drained()
                 except (ConnectionError, aiohttp.ClientError) as error:
                     raise ClientGoneError from error
             watch.since = clock()

@@ -50,13 +50,16 @@ def _named_by_connection(headers: Mapping[str, str]) -> frozenset[str]:
 
 def request_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """The client's headers for the provider: order, case and repetition kept."""
-    dropped = _REQUEST_DROPPED | _named_by_connection(headers)
-    return CIMultiDict(pair for pair in headers.items() if pair[0].lower() not in dropped)
+    return _without(headers, _REQUEST_DROPPED)
 
 
 def response_headers(headers: Mapping[str, str], without: Iterable[str] = ()) -> CIMultiDict[str]:
     """The provider's headers for the client; `without` names further ones, in lower case."""
-    dropped = HOP_BY_HOP | _named_by_connection(headers)
-    if without:
-        dropped |= frozenset(without)
-    return CIMultiDict(pair for pair in headers.items() if pair[0].lower() not in dropped)
+    return _without(headers, HOP_BY_HOP.union(without) if without else HOP_BY_HOP)
+
+
+def _without(headers: Mapping[str, str], dropped: frozenset[str]) -> CIMultiDict[str]:
+    named = _named_by_connection(headers)
+    if named:
+        dropped |= named
+    return CIMultiDict([pair for pair in headers.items() if pair[0].lower() not in dropped])

@@ -70,6 +70,14 @@ class UpstreamProtocol(ResponseHandler):
             self.heard = True
         ResponseHandler.data_received(self, data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading, if that was paused: aiohttp calls this for every piece that was read.
+
+        Its own method then has the parser look for bytes that a pause left there, each time.
+        """
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     @property
     def is_clean(self) -> bool:
         """Whether a request may be sent on it: nothing has come that answers none."""
@@ -236,7 +244,7 @@ def head_bytes(
         ValueError: a name or value holds a line break.
     """
     lines = [f"{method} {route.absolute}{target} HTTP/1.1", f"Host: {route.host}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += map(": ".join, headers.items())
     if route.proxy_authorization:
         lines.append(f"Proxy-Authorization: {route.proxy_authorization}")
     if length is not None:

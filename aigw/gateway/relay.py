@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
@@ -26,7 +27,7 @@ from aigw.pricing.budget_gate import FREE, Admission
 from aigw.providers.provider import Target
 from aigw.recorder import Ending, Interception, Recorder
 from aigw.records import InterceptionStart, Status, kept_call_id
-from aigw.wire.apis import Api, read_request
+from aigw.wire.apis import Api, keeps_for_hour, read_request
 from aigw.wire.facts import Outcome, RequestFacts
 
 MODEL_CHARACTERS = 512
@@ -36,6 +37,24 @@ otherwise make every record of its interception as long as a body may be."""
 
 CIRCUIT_OPEN = Outcome(Status.FAILED, "circuit_open", "the circuit breaker was open")
 """The outcome of an interception whose provider has failed too often to be asked now."""
+
+
+@dataclass(slots=True)
+class _Taken:
+    """A request that has been read.
+
+    Attributes:
+        arrived: when it came, on the monotonic clock.
+        facts: what it says; `client` and `plan`: who sends it, and what covers it.
+        prepared: as what it goes on; None where a rule does not let it.
+    """
+
+    admitted: Admitted
+    arrived: float
+    facts: RequestFacts
+    client: Client
+    plan: str | None
+    prepared: Prepared | None
 
 
 class Relay:
@@ -80,21 +99,17 @@ class Relay:
         try:
             prepared = await prepare(admitted, facts, body, plain)
         except RefusedError as error:
-            return await self._refuse(admitted, facts, None, error, arrived)
+            return await self._refuse(_taken(admitted, arrived, facts, None), error)
+        taken = _taken(admitted, arrived, facts, prepared)
         try:
-            admission = await self._admit(admitted, facts, prepared, body, plain)
+            admission = await self._admit(taken, api, prepared, body, plain)
         except RefusedError as error:
-            return await self._refuse(admitted, facts, prepared, error, arrived)
+            return await self._refuse(taken, error)
         with admission:
-            return await self._send(admitted, api, facts, prepared, arrived)
+            return await self._send(taken, api, prepared)
 
     async def _admit(
-        self,
-        admitted: Admitted,
-        facts: RequestFacts,
-        prepared: Prepared,
-        body: bytes,
-        plain: bytes,
+        self, taken: _Taken, api: Api, prepared: Prepared, body: bytes, plain: bytes
     ) -> Admission:
         """Reserve what the request may cost. `plain` is the body decompressed, empty if it cannot be.
 
@@ -105,25 +120,29 @@ class Relay:
             return FREE
         if body and not plain:
             # Its model is not known, and so its price is not: each such request would be free.
-            encoding = admitted.request.headers.get("Content-Encoding", "")
+            encoding = taken.admitted.request.headers.get("Content-Encoding", "")
             raise RefusedError(
                 400,
                 "unreadable_body",
                 f"there are budgets, and a body with the content coding {encoding!r} cannot be read, or "
                 f"is longer than {self._body_limit} bytes without it: send it as it is",
             )
-        client = _client(admitted, facts)
-        caller = admitted.caller
-        plan = plan_of(admitted.provider, admitted.headers, central=admitted.central)
+        taken.facts.keeps_for_hour = await read_aside(partial(keeps_for_hour, api), plain)
+        caller, client = taken.admitted.caller, taken.client
         who = Who(
-            caller.initiator_id, client.name, caller.api_key_id, client.session_id, plan is not None
+            caller.initiator_id,
+            client.name,
+            caller.api_key_id,
+            client.session_id,
+            taken.plan is not None,
         )
-        return await self._budgets.admit(admitted, facts, who, prepared.model, len(plain))
+        return await self._budgets.admit(
+            taken.admitted, taken.facts, who, prepared.model, len(plain)
+        )
 
-    async def _send(
-        self, admitted: Admitted, api: Api, facts: RequestFacts, prepared: Prepared, arrived: float
-    ) -> web.StreamResponse:
+    async def _send(self, taken: _Taken, api: Api, prepared: Prepared) -> web.StreamResponse:
         """Record the start, ask the provider, relay its answer."""
+        admitted = taken.admitted
         request, shape = admitted.request, admitted.target.shape
         asking = Asking(self._dispatch, admitted.provider, central=admitted.central)
         await asking.resolve()
@@ -132,9 +151,9 @@ class Relay:
         )
         if isinstance(passing, Rejection):
             answer = rejection_response(shape, passing.remaining)
-            return await self._decline(admitted, facts, prepared, CIRCUIT_OPEN, answer, arrived)
+            return await self._decline(taken, CIRCUIT_OPEN, answer)
         try:
-            interception = await self._start(admitted, facts, prepared, asking.first_hint)
+            interception = await self._start(taken, asking.first_hint)
         except BaseException as error:
             passing.abandoned(time.monotonic())
             if isinstance(error, StoreError):
@@ -153,56 +172,42 @@ class Relay:
             self._upstream,
             api,
             shape,
-            streaming=facts.streaming,
-            arrived=arrived,
+            streaming=taken.facts.streaming,
+            arrived=taken.arrived,
             edit=prepared.edit,
             translation=prepared.translation,
             passing=passing,
-            tier=facts.service_tier,
+            tier=taken.facts.service_tier,
             dump=dump,
         )
         return await exchange.run(prepared.call)
 
-    async def _refuse(
-        self,
-        admitted: Admitted,
-        facts: RequestFacts,
-        prepared: Prepared | None,
-        error: RefusedError,
-        arrived: float,
-    ) -> web.StreamResponse:
+    async def _refuse(self, taken: _Taken, error: RefusedError) -> web.StreamResponse:
         """Record a request that a rule or budget does not allow, and say so."""
-        answer = refused(admitted.target.shape, error)
-        outcome = Outcome(Status.FAILED, error.code, str(error))
-        return await self._decline(admitted, facts, prepared, outcome, answer, arrived)
+        answer = refused(taken.admitted.target.shape, error)
+        return await self._decline(taken, Outcome(Status.FAILED, error.code, str(error)), answer)
 
     async def _decline(
-        self,
-        admitted: Admitted,
-        facts: RequestFacts,
-        prepared: Prepared | None,
-        outcome: Outcome,
-        answer: web.Response,
-        arrived: float,
+        self, taken: _Taken, outcome: Outcome, answer: web.Response
     ) -> web.StreamResponse:
         """Record a request that is not sent anywhere, and answer it."""
         try:
-            interception = await self._start(admitted, facts, prepared, "")
-            elapsed = round((time.monotonic() - arrived) * 1000)
+            interception = await self._start(taken, "")
+            elapsed = round((time.monotonic() - taken.arrived) * 1000)
+            streaming = taken.facts.streaming
             await interception.end(
-                Ending(outcome, answer.status, elapsed, elapsed, facts.streaming, attempts=0)
+                Ending(outcome, answer.status, elapsed, elapsed, streaming, attempts=0)
             )
         except StoreError as error:
-            return error_response(admitted.target.shape, 503, "store_unavailable", str(error))
+            shape = taken.admitted.target.shape
+            return error_response(shape, 503, "store_unavailable", str(error))
         return answer
 
-    async def _start(
-        self, admitted: Admitted, facts: RequestFacts, prepared: Prepared | None, hint: str
-    ) -> Interception:
-        provider, caller = admitted.provider, admitted.caller
+    async def _start(self, taken: _Taken, hint: str) -> Interception:
+        admitted, facts, client = taken.admitted, taken.facts, taken.client
+        provider, caller, prepared = admitted.provider, admitted.caller, taken.prepared
         headers = admitted.request.headers
         credential = recorded(provider, admitted.headers, central=admitted.central, hint=hint)
-        client = _client(admitted, facts)
         now = self._recorder.now()
         agent = headers.get("User-Agent")
         model = prepared.model if prepared is not None else facts.model
@@ -223,7 +228,7 @@ class Relay:
             credential_hint=credential.hint,
             requested_model=facts.model[:MODEL_CHARACTERS] if model != facts.model else None,
             model_rule=prepared.rule if prepared is not None else None,
-            plan=plan_of(provider, admitted.headers, central=admitted.central),
+            plan=taken.plan,
             agent_id=client.agent_id,
             parent_agent_id=client.parent_agent_id,
             parent_session_id=client.parent_session_id,
@@ -234,8 +239,12 @@ class Relay:
         )
 
 
-def _client(admitted: Admitted, facts: RequestFacts) -> Client:
-    return detect(admitted.request.headers, facts.session_key, facts.prompt_cache_key)
+def _taken(
+    admitted: Admitted, arrived: float, facts: RequestFacts, prepared: Prepared | None
+) -> _Taken:
+    client = detect(admitted.request.headers, facts.session_key, facts.prompt_cache_key)
+    plan = plan_of(admitted.provider, admitted.headers, central=admitted.central)
+    return _Taken(admitted, arrived, facts, client, plan, prepared)
 
 
 async def _read(api: Api, target: Target, plain: bytes) -> RequestFacts:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
+from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import ClientConnectionResetError, hdrs, web
+from aiohttp.http_writer import _serialize_headers
 from multidict import CIMultiDict
 
 
@@ -25,11 +27,69 @@ class RelayedResponse(web.StreamResponse):
         for name in absent:
             headers.popall(name, None)
 
+    def send(self, data: bytes) -> bool:
+        """Write a piece of a body whose length is not known, at once; True: await `drained` then.
+
+        `write` does the same through four functions, for each event of a stream.
+
+        Raises:
+            ConnectionError: the client has closed the connection.
+        """
+        if not data:
+            # As a chunk it would be the one that ends the body.
+            return False
+        writer: Any = self._payload_writer
+        protocol = writer.protocol
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            raise ClientConnectionResetError("the client has closed the connection")
+        if writer.chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        writer.output_size += len(data)
+        transport.write(data)
+        return protocol._paused  # type: ignore[no-any-return]  # noqa: SLF001 (as its writer does)
+
+    async def drained(self) -> None:
+        """Wait until the client has taken some of what was sent."""
+        writer: Any = self._payload_writer
+        await writer.drain()
+
 
 class WholeResponse(RelayedResponse):
     """One whose body is there already: head and body leave in one write."""
 
     _send_headers_immediately = False
+
+    async def send_whole(self, request: web.BaseRequest, body: bytes) -> None:
+        """Answer with the head and this body.
+
+        Raises:
+            ConnectionError: the client has closed the connection.
+        """
+        if self._needs_framing(request):
+            await self.prepare(request)
+            await self.write_eof(body)
+            return
+        # What aiohttp does then in a dozen steps: nothing of the head is to be changed.
+        writer: Any = request.writer
+        head = _serialize_headers(f"HTTP/1.1 {self.status} {self.reason}", self.headers)
+        writer._writelines((head, body))  # noqa: SLF001 (one write, of which its owner knows)
+        self._keep_alive = True
+        self._eof_sent = True
+        await writer.drain()
+
+    def _needs_framing(self, request: web.BaseRequest) -> bool:
+        """Whether the head lacks what tells the body's end, or what becomes of the connection."""
+        return (
+            hdrs.CONTENT_LENGTH not in self.headers
+            or self.status in _EMPTY
+            or request.version != _USUAL
+            or not request.keep_alive
+        )
+
+
+_EMPTY = frozenset({204, 304})
+_USUAL = (1, 1)
 
 
 def cut(request: web.BaseRequest) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
 from typing import Protocol
-from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -24,15 +22,12 @@ from aigw.gateway.pages import LOCAL as EVERYBODY
 from aigw.gateway.pages import Viewer
 from aigw.gateway.passthrough import PassThrough
 from aigw.gateway.relay import Relay
-from aigw.providers.provider import ErrorShape, Provider, Target, find_target, unserved_shape
+from aigw.gateway.ways import Way, Ways
+from aigw.providers.provider import Provider, Target
 from aigw.store.key_ring import KeyRing
-from aigw.store.keys import holds_key
 from aigw.telemetry.metrics import Metrics
 
 _log = logging.getLogger("aigw.gateway")
-
-PREFIXES = ("/api/v2/aibridge/", "/api/v2/ai-gateway/", "/")
-"""Where providers are reached: Coder's path, its later name, and the short form."""
 
 
 class LocalPages(Protocol):
@@ -57,7 +52,7 @@ class Server:
         pages: LocalPages,
         metrics: Metrics,
     ) -> None:
-        self._configuration = configuration
+        self.use(configuration)
         self._keys = keys
         self._limits = limits
         self._relay = relay
@@ -69,16 +64,16 @@ class Server:
     def use(self, configuration: Configuration) -> None:
         """Go by another configuration from the next request on; those in flight keep theirs."""
         self._configuration = configuration
+        self._ways = Ways(configuration)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; whatever goes wrong inside becomes a 500 in the API's own shape."""
-        provider, rest = _provider(self._configuration, request.raw_path.partition("?")[0])
-        target = find_target(provider.type, rest) if provider is not None else None
-        shape = _shape(provider, rest, target)
+        way = self._ways.find(request.raw_path.partition("?")[0])
+        shape = way.shape
         try:
-            return await self._answer(request, provider, rest, target)
+            return await self._answer(request, way)
         except RefusedError as error:
-            name = provider.name if provider is not None else "none"
+            name = way.provider.name if way.provider is not None else "none"
             _log.info(
                 "refused %s from %s, provider %s: %d %s",
                 request.method, request.remote, name, error.status, error.code,
@@ -94,9 +89,8 @@ class Server:
                 shape, 500, "gateway_error", "the gateway failed; its log has the details"
             )
 
-    async def _answer(
-        self, request: web.BaseRequest, provider: Provider | None, rest: str, target: Target | None
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, way: Way) -> web.StreamResponse:
+        provider, rest, target = way.provider, way.rest, way.target
         is_open = self._is_open
         if is_open is None:
             is_open = self._look()
@@ -110,7 +104,7 @@ class Server:
         caller = LOCAL if is_open else authenticate(request.headers, self._keys)
         if target is None:
             raise _not_supported(request, rest)
-        if holds_key(unquote(rest)):
+        if way.has_key:
             raise RefusedError(
                 400, "key_in_path", "the path holds a gateway key: send it in a header"
             )
@@ -132,7 +126,8 @@ class Server:
     async def _local(
         self, request: web.BaseRequest, path: str, *, is_open: bool
     ) -> web.StreamResponse:
-        _refuse_disabled(self._configuration, path)
+        if (name := self._ways.names_disabled(path)) is not None:
+            raise RefusedError(403, "provider_disabled", f"the provider {name} is switched off")
         viewer: Viewer | AuthError = EVERYBODY
         if not is_open:
             try:
@@ -205,35 +200,6 @@ def _viewer(caller: Caller) -> Viewer:
     """Admins see everybody's records, others their own."""
     own = caller.initiator_id
     return Viewer(None, is_admin=True, me=own) if caller.is_admin else Viewer(own)
-
-
-def _provider(configuration: Configuration, path: str) -> tuple[Provider | None, str]:
-    """The provider a path names and the path after its name."""
-    for name, rest in _named(path):
-        provider = configuration.providers.get(name)
-        if provider is not None:
-            return provider, rest
-    return None, path
-
-
-def _named(path: str) -> Iterator[tuple[str, str]]:
-    """What may be a provider's name in a path, and the path after it."""
-    for prefix in PREFIXES:
-        if path.startswith(prefix):
-            name, slash, rest = path[len(prefix) :].partition("/")
-            yield name, slash + rest
-
-
-def _refuse_disabled(configuration: Configuration, path: str) -> None:
-    for name, _ in _named(path):
-        if name in configuration.disabled:
-            raise RefusedError(403, "provider_disabled", f"the provider {name} is switched off")
-
-
-def _shape(provider: Provider | None, path: str, target: Target | None) -> ErrorShape:
-    if target is not None:
-        return target.shape
-    return unserved_shape(provider.type, path) if provider is not None else ErrorShape.OPENAI
 
 
 def _not_supported(request: web.BaseRequest, path: str) -> RefusedError:

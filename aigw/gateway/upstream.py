@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from multidict import CIMultiDict
 from aigw.errors import UpstreamError
 from aigw.gateway.faults import upstream_error
 from aigw.gateway.http1 import Connector, Delivery, Route, UpstreamAnswer, exchange, route_to
+from aigw.gateway.idle import Deadline
 
 KEEPALIVE_SECONDS = 30.0
 """How long an idle upstream connection is kept: less than the 60 s and more of common servers, so
@@ -64,7 +64,7 @@ class Upstream:
         origin, target = _split(url)
         route = route_to(origin)
         try:
-            async with asyncio.timeout(self.idle_timeout or None):
+            with Deadline(self.idle_timeout):
                 connection = await self._connect(route)
                 protocol: Any = connection.protocol
                 reused = protocol.reused

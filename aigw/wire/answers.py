@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 from aigw.records import Status
 from aigw.wire.facts import Outcome, ResponseFact, UsageFact
@@ -84,8 +85,22 @@ class OpenAnswer(ABC):
         """Append everything still open, once, also when it is incomplete."""
 
 
+class TextEvent(NamedTuple):
+    """How most events of a stream look: they bring text, which is only counted.
+
+    `lines` is what they begin with, up to their data. `mark` is somewhere in the data of all of
+    them and of no others, `empty` in those that bring no token.
+    """
+
+    lines: bytes
+    mark: bytes
+    empty: bytes
+
+
 class StreamReader(OpenAnswer):
     """A `facts.ResponseReader` for server-sent events."""
+
+    text_event: ClassVar[TextEvent | None] = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,6 +109,17 @@ class StreamReader(OpenAnswer):
     def feed(self, data: bytes) -> list[ResponseFact]:
         """The facts that these bytes complete; none after the terminal event."""
         facts: list[ResponseFact] = []
+        text = self.text_event
+        if (
+            text is not None
+            and data.startswith(text.lines)
+            and text.mark in data
+            and self._sse.is_lone_event(data, len(text.lines))
+        ):
+            # A provider that is waited for sends them one by one, so this is worth a short way.
+            if not self.ended and text.empty not in data:
+                self._produced += 1
+            return facts
         for event in self._sse.feed(data):
             if self.ended:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,20 @@ _DOCUMENTS: dict[Api, Callable[[], ResponseReader]] = {
 def read_request(api: Api, body: bytes) -> RequestFacts:
     """The facts of a request body, already decompressed. Never raises."""
     return _REQUESTS[api](body)
+
+
+_ONE_HOUR = re.compile(b'"1h"')
+"""How a body asks for something to be cached for an hour (`"ttl": "1h"`): Anthropic's way and AWS's,
+which services with Claude take in chat completions too. In a text the last quote would be escaped, so
+that words alone do not look like it."""
+
+
+def keeps_for_hour(api: Api, body: bytes) -> bool:
+    """Whether a request wants something kept in the provider's cache for an hour.
+
+    Looking through a long body takes longer than reading it, so this is for those who need to know.
+    """
+    return api is not Api.RESPONSES and _ONE_HOUR.search(body) is not None
 
 
 def response_reader(api: Api, status: int, content_type: str) -> ResponseReader:

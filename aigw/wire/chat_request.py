@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aigw.wire.facts import RequestFacts
-from aigw.wire.lenient import ONE_HOUR, Shape, bound_of, dict_of, text_of, tier_of
+from aigw.wire.lenient import Shape, bound_of, dict_of, text_of, tier_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
 
 
@@ -53,8 +53,6 @@ def read_request(body: bytes) -> RequestFacts:
         lacks_usage=streaming and dict_of(found.stream_options).get("include_usage") is not True,
         max_output_tokens=_max_output(found),
         service_tier=tier_of(found.service_tier),
-        # Services with Claude take Anthropic's marks.
-        keeps_for_hour=ONE_HOUR in body,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aigw.wire.facts import RequestFacts
-from aigw.wire.lenient import ONE_HOUR, Shape, bound_of, dict_of, json_text, list_of, tier_of
+from aigw.wire.lenient import Shape, bound_of, dict_of, json_text, list_of, tier_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, tool_result
 
 
@@ -44,7 +44,6 @@ def read_request(body: bytes) -> RequestFacts:
         correlating_tool_call_id=new.correlating_tool_call_id(),
         max_output_tokens=bound_of(limits.get("maxTokens"), limits.get("max_new_tokens")),
         service_tier=tier_of(dict_of(found.service_tier).get("type")),
-        keeps_for_hour=ONE_HOUR in body,
     )
 
 

@@ -33,8 +33,9 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     `lacks_usage` is true for a streaming chat completion whose client did not ask for usage.
     `max_output_tokens` is the longest answer the client asks for, None where it sets no bound.
     `service_tier` is the class of service it asks for (`priority`, `flex`, `fast`), empty for the usual
-    one. `keeps_for_hour` is true where something is to stay in the provider's cache for an hour,
-    `in_background` where the answer is to be fetched later.
+    one. `keeps_for_hour` is true where something is to stay in the provider's cache for an hour, which
+    is looked for by `apis.keeps_for_hour` where somebody needs to know; `in_background` where the
+    answer is to be fetched later.
     `server_tools` are the tools that the provider runs and charges by the call, by the name under which
     a usage counts them, with the most calls the request allows (None: no bound). `continues` is the id
     of the earlier response or conversation that the request goes on from, empty where it says all itself.

@@ -26,10 +26,6 @@ answers still add up within SQLite's integers."""
 _STANDARD = ("standard", "default", "auto", "global", "not_available")
 """What the providers call the usual class of service, and the usual place (any)."""
 
-ONE_HOUR = b'"1h"'
-"""How a request's body asks for something to be cached for an hour (`"ttl": "1h"`), Anthropic's and
-AWS's. In a text the last quote would be escaped, so that words alone do not look like it."""
-
 _NAME_LIMIT = 64
 """Characters of such a name. It is recorded with every answer, and real ones have about ten."""
 
@@ -155,16 +151,19 @@ def clean(text: str) -> str:
 
 def text_of(value: Any) -> str:
     """The value if it is a string, fit to be stored; else the empty string."""
-    return clean(value) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else clean(value)
 
 
 def count_of(value: Any) -> int | None:
     """A count clamped to 0..MAX_COUNT; None when the value is no number (a bool is none)."""
-    if isinstance(value, float):
-        value = int(value) if math.isfinite(value) else None
     if type(value) is not int:
-        return None
-    return min(max(value, 0), MAX_COUNT)
+        if not isinstance(value, float) or not math.isfinite(value):
+            return None
+        value = int(value)
+    count: int = value
+    return 0 if count < 0 else min(count, MAX_COUNT)
 
 
 def bound_of(*values: Any) -> int | None:
@@ -174,6 +173,8 @@ def bound_of(*values: Any) -> int | None:
 
 def tier_of(value: Any) -> str:
     """A class of service other than the standard one; empty for that, and for what is no name."""
+    if not value or value in _STANDARD:
+        return ""
     name = text_of(value).strip()
     return "" if name in _STANDARD or len(name) > _NAME_LIMIT or not name.isprintable() else name
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aigw.wire.answers import COMPLETED, JsonReader, StreamReader
+from aigw.wire.answers import COMPLETED, JsonReader, StreamReader, TextEvent
 from aigw.wire.bedrock_metrics import METRICS, complete_usage
 from aigw.wire.errors import failure
 from aigw.wire.facts import Outcome, ResponseFact, ThoughtFact, ToolCallFact
@@ -24,8 +24,9 @@ __all__ = ["MessagesJson", "MessagesStream", "read_request"]
 
 _BLOCK_COST = 256
 
-_NO_TEXT = b'"text":""}}'
-"""How the event ends with which some services begin a block: it brings no token."""
+_TEXT = TextEvent(b"event: content_block_delta\ndata: ", b'"text_delta"', b'"text":""}}')
+"""Unescaped, the mark can only be a JSON string of its own, never part of what the model wrote. Some
+services begin a block with an empty text."""
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -77,6 +78,8 @@ class MessagesStream(StreamReader):
     of `message_start`, over which every `message_delta` (cumulative) is laid.
     """
 
+    text_event = _TEXT
+
     def __init__(self) -> None:
         super().__init__()
         self._open: dict[int, tuple[_Block, list[str]]] = {}
@@ -85,11 +88,9 @@ class MessagesStream(StreamReader):
         self._metrics: dict[str, Any] = {}
 
     def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
-        # Most events of a stream carry text, which is not recorded: an unescaped "text_delta" can
-        # only be a JSON string of its own, never part of what the model wrote.
         data = event.data
-        if event.event == "content_block_delta" and b'"text_delta"' in data:
-            if not data.endswith(_NO_TEXT):
+        if event.event == "content_block_delta" and _TEXT.mark in data:
+            if _TEXT.empty not in data:
                 self._produced += 1
             return
         found = _EVENT.read(data)

@@ -8,7 +8,6 @@ import msgspec
 
 from aigw.wire.facts import RequestFacts
 from aigw.wire.lenient import (
-    ONE_HOUR,
     Shape,
     bound_of,
     clean,
@@ -56,7 +55,6 @@ def read_request(body: bytes) -> RequestFacts:
         session_key=_session_key(dict_of(found.metadata).get("user_id")),
         max_output_tokens=bound_of(found.max_tokens),
         service_tier=tier_of(found.speed),
-        keeps_for_hour=ONE_HOUR in body,
         server_tools=charged_calls(found.tools),
     )
 

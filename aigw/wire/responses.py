@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aigw.records import Status
-from aigw.wire.answers import COMPLETED, JsonReader, StreamReader
+from aigw.wire.answers import COMPLETED, JsonReader, StreamReader, TextEvent
 from aigw.wire.errors import failure
 from aigw.wire.facts import Outcome, ResponseFact
 from aigw.wire.lenient import Shape, dict_of, list_of, text_of, tier_of
@@ -78,6 +78,9 @@ _RESPONSE = Shape(_Response)
 _EVENT = Shape(_Event)
 
 
+_TEXT = TextEvent(b"event: response.output_text.delta\ndata: ", b'"delta"', b'"delta":""')
+
+
 class _OpenItem:
     """An output item that has begun, and the pieces of it that came so far."""
 
@@ -106,6 +109,8 @@ class ResponsesStream(StreamReader):
     the items of its `output` that were not streamed.
     """
 
+    text_event = _TEXT
+
     def __init__(self) -> None:
         super().__init__()
         self._open: dict[int, _OpenItem] = {}
@@ -119,7 +124,7 @@ class ResponsesStream(StreamReader):
     def _read(self, event: SseEvent, facts: list[ResponseFact]) -> None:
         # Most events of a stream carry text, which is not recorded.
         if event.event.endswith(".delta") and event.event not in _PARTS:
-            if event.event in _TEXTS and b'"delta":""' not in event.data:
+            if event.event in _TEXTS and _TEXT.empty not in event.data:
                 self._produced += 1
             return
         found = _EVENT.read(event.data)

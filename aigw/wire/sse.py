@@ -65,6 +65,17 @@ class SseReader:
         buffer.clear()
         return self._cut(data)
 
+    def is_lone_event(self, data: bytes, start: int) -> bool:
+        """Whether these bytes would be one whole event whose only line end after `start` is its last.
+
+        Nothing is taken in: whoever knows what is before `start` need not have it cut.
+        """
+        return (
+            0 <= data.find(b"\n", start) == len(data) - 2 <= self._limit
+            and data.endswith(b"\n\n")
+            and not (self._buffer or self._after_cr or self._at_start or b"\r" in data)
+        )
+
     @property
     def unfinished(self) -> bytes:
         """The first bytes of an event that is not whole yet; empty between events."""

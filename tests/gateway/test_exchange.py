@@ -7,6 +7,7 @@ the client sees the terminal event, the last byte or the last chunk.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from aigw.gateway.exchange import Exchange
 from tests.gateway.assembly import Gateway, gateway
 from tests.gateway.client import LONG, QUIET, Client
 from tests.simulator import Gate, Script, Simulator
@@ -461,3 +463,23 @@ async def test_times_are_of_the_answer(running: Gateway) -> None:
     (row,) = await running.ended()
     assert row["streaming"] == 1
     assert row["duration_ms"] >= row["time_to_first_byte_ms"] >= 50
+
+
+@cases
+async def test_an_exchange_that_is_over_is_no_garbage(running: Gateway, case: Case) -> None:
+    """Its bodies would stay in memory until the collector comes by."""
+
+    def left() -> int:
+        return sum(type(each) is Exchange for each in gc.get_objects())
+
+    gc.collect()
+    before = left()
+    gc.disable()
+    try:
+        running.simulator.script(case.script)
+        async with Client(running.port) as client:
+            await client.send("POST", case.path, case.request)
+            await client.answer()
+        await until(lambda: left() == before, "the exchange to be gone")
+    finally:
+        gc.enable()

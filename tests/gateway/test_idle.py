@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
-from aigw.gateway.idle import IdleWatch
+import pytest
+
+from aigw.gateway.idle import Deadline, IdleWatch
 
 LONG = 20.0
 
@@ -60,3 +62,58 @@ async def test_zero_is_no_limit() -> None:
         watch.since = asyncio.get_running_loop().time() - 1000
         await asyncio.sleep(0.02)
         assert not watch.expired
+
+
+async def test_a_deadline_ends_what_is_awaited() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    with pytest.raises(TimeoutError), Deadline(0.01):
+        await asyncio.sleep(LONG)
+    assert not task.cancelling()
+
+
+async def test_a_deadline_that_is_kept_leaves_nothing_behind() -> None:
+    deadline = Deadline(LONG)
+    with deadline:
+        await asyncio.sleep(0)
+    assert deadline._timer is not None
+    assert deadline._timer.cancelled()
+
+
+async def test_no_deadline() -> None:
+    with Deadline(0):
+        await asyncio.sleep(0.01)
+
+
+async def test_a_deadline_passes_errors_on() -> None:
+    with pytest.raises(ValueError, match="mine"), Deadline(LONG):
+        raise ValueError("mine")
+
+
+async def test_a_cancellation_by_others_is_none_of_the_deadlines() -> None:
+    async def wait(seconds: float, begun: asyncio.Event) -> None:
+        with Deadline(seconds):
+            begun.set()
+            await asyncio.sleep(LONG)
+
+    begun = asyncio.Event()
+    task = asyncio.create_task(wait(LONG, begun))  # noqa: TID251
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_beside_the_deadlines_own_is_not_lost() -> None:
+    async def wait() -> None:
+        deadline = Deadline(LONG)
+        with deadline:
+            deadline._end()
+            me = asyncio.current_task()
+            assert me is not None
+            me.cancel()
+            await asyncio.sleep(LONG)
+
+    task = asyncio.create_task(wait())  # noqa: TID251
+    with pytest.raises(asyncio.CancelledError):
+        await task

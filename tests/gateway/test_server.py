@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aigw import clock
-from aigw.gateway.server import PREFIXES
+from aigw.gateway.ways import PREFIXES
 from aigw.store.key_changes import NewKey, create_key
 from tests.gateway.assembly import Gateway, gateway
 from tests.gateway.client import Client, Headers

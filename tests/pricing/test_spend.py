@@ -10,7 +10,7 @@ import pytest
 
 from aigw.pricing.budget import Kind, Period, Scope, Unit, Who, who_of
 from aigw.pricing.budget_rules import BudgetRules
-from aigw.pricing.ledger import Estimate, Ledger, Need, Series
+from aigw.pricing.ledger import MOST_PLANS, Estimate, Ledger, Need, Series
 from aigw.pricing.spend import fill
 from aigw.records import CostBasis, InterceptionStart, Record, TokenUsage
 from aigw.store.rollup import roll_up
@@ -196,3 +196,64 @@ def test_a_group_shares_one_pot() -> None:
     assert ledger.release(held)
     assert not ledger.release(held)
     assert not ledger.pots(ada, NOON)[1].is_full
+
+
+def test_a_group_changes_its_members_while_requests_run() -> None:
+    def rules(*members: str) -> BudgetRules:
+        return BudgetRules(
+            [budget(Scope.GROUP, "dev", 100, shared=True)], {"dev": frozenset(members)}
+        )
+
+    def team(now: int = NOON) -> tuple[int, int]:
+        (pot,) = ledger.pots(ada, now)
+        return pot.spent, pot.reserved
+
+    ledger = Ledger()
+    ledger.count(Series(need, NOON) for need in ledger.missing(rules("ada")))
+    ledger.use(rules("ada", "bob"))
+    ada, bob = Who("ada", "x"), Who("bob", "x")
+    ledger.spend(ada, NOON, 10, 1)
+    ledger.spend(bob, NOON, 20, 1)
+    held = ledger.reserve(bob, Estimate(5, 0), NOON)
+    assert team() == (30, 5)
+    ledger.use(rules("ada"))
+    assert team() == (10, 0)
+    ledger.use(rules("ada", "bob"))
+    assert team() == (30, 5)
+    assert ledger.release(held)
+    assert team() == (30, 0)
+    held = ledger.reserve(bob, Estimate(5, 0), NOON)
+    ledger.use(rules("ada"))
+    assert ledger.release(held)
+    assert team() == (10, 0)
+
+
+def test_a_reservation_of_an_earlier_period_is_none_of_the_new_totals() -> None:
+    rules = BudgetRules(
+        [budget(Scope.GROUP, "dev", 100, shared=True, period=Period.DAY)],
+        {"dev": frozenset({"ada"})},
+    )
+    ledger = Ledger()
+    ledger.count(Series(need, NOON) for need in ledger.missing(rules))
+    ledger.use(rules)
+    ada = Who("ada", "x")
+    held = ledger.reserve(ada, Estimate(5, 0), NOON)
+    (pot,) = ledger.pots(ada, NOON + DAY)
+    assert (pot.spent, pot.reserved) == (0, 0)
+    ledger.use(rules)
+    assert ledger.release(held)
+    (pot,) = ledger.pots(ada, NOON + DAY)
+    assert (pot.spent, pot.reserved) == (0, 0)
+
+
+def test_who_asks_is_remembered_only_so_long() -> None:
+    rules = BudgetRules([budget(amount=100)])
+    ledger = Ledger()
+    ledger.count(Series(need, NOON) for need in ledger.missing(rules))
+    ledger.use(rules)
+    for number in range(MOST_PLANS + 10):
+        (pot,) = ledger.pots(Who(f"user-{number}", "x"), NOON)
+        assert pot.holder == f"user-{number}"
+    assert len(ledger._plans) <= MOST_PLANS
+    # A look keeps nothing of who spends nothing.
+    assert not list(next(iter(ledger._series.values())).holders())

@@ -137,3 +137,62 @@ def test_a_cancelled_response_failed() -> None:
     body = b'{"id":"r","status":"cancelled","error":null,"output":[]}'
     found = read_answer(Api.RESPONSES, [body], content_type=JSON)
     assert found["outcome"] == {"status": "failed", "error_type": "cancelled"}
+
+
+def _message_event(data: bytes, line_end: bytes = b"\n") -> bytes:
+    lines = (b"event: content_block_delta", b"data: " + data, b"", b"")
+    return line_end.join(lines)
+
+
+def _response_event(data: bytes, line_end: bytes = b"\n") -> bytes:
+    lines = (b"event: response.output_text.delta", b"data: " + data, b"", b"")
+    return line_end.join(lines)
+
+
+_TEXT = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}'
+_NO_TEXT = _TEXT.replace(b'"a"', b'""')
+_INPUT = b'{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"text_delta"}}'
+_OUTPUT = b'{"type":"response.output_text.delta","delta":"a"}'
+_NO_OUTPUT = b'{"type":"response.output_text.delta","delta":""}'
+
+_MANY_FORMS = {
+    Api.MESSAGES: [
+        _message_event(_TEXT),
+        _message_event(_TEXT),
+        _message_event(_NO_TEXT),
+        _message_event(_TEXT, b"\r\n"),
+        _message_event(_TEXT, b"\r"),
+        _message_event(_TEXT).replace(b"\ndata", b"\nid: 1\ndata"),
+        _message_event(_TEXT[:20] + b"\ndata: " + _TEXT[20:]),
+        _message_event(_INPUT),
+        b": a comment\n\n" + _message_event(_TEXT),
+        b"event: content_block_delta\n\n",
+        b"event: content_block_delta\ndata: \n\n",
+        _message_event(_TEXT) + _message_event(_TEXT),
+        b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+        _message_event(_TEXT),
+    ],
+    Api.RESPONSES: [
+        _response_event(_OUTPUT),
+        _response_event(_OUTPUT),
+        _response_event(_NO_OUTPUT),
+        _response_event(_OUTPUT, b"\r\n"),
+        _response_event(_OUTPUT).replace(b"\ndata", b"\nid: 1\ndata"),
+        _response_event(_OUTPUT) + _response_event(_OUTPUT),
+        b'event: response.failed\ndata: {"type":"response.failed","response":{}}\n\n',
+        _response_event(_OUTPUT),
+    ],
+}
+
+
+@pytest.mark.parametrize("api", _MANY_FORMS)
+def test_text_counts_the_same_however_it_comes(api: Api) -> None:
+    """One event at a time is the short way; what is counted shows where an answer breaks off."""
+    pieces = _MANY_FORMS[api]
+    for length in range(len(pieces) + 1):
+        whole = b"".join(pieces[:length])
+        ways = (pieces[:length], [whole], [whole[i : i + 1] for i in range(len(whole))])
+        one_by_one, at_once, in_bytes = (read_answer(api, way) for way in ways)
+        assert one_by_one == at_once == in_bytes
+    counted = read_answer(api, pieces[:2])["facts"]
+    assert counted[0]["UsageFact"]["output_tokens"] == 2

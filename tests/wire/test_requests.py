@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aigw.wire.apis import Api, read_request
+from aigw.wire.apis import Api, keeps_for_hour, read_request
 from aigw.wire.facts import RequestFacts
 
 EVERY_API = pytest.mark.parametrize("api", list(Api))
@@ -216,9 +216,9 @@ def test_the_class_of_service_asked_for(api: Api, fields: dict[str, Any], tier: 
 @pytest.mark.parametrize("api", [Api.MESSAGES, Api.CHAT_COMPLETIONS, Api.CONVERSE, Api.INVOKE])
 def test_what_is_to_be_cached_for_an_hour(api: Api) -> None:
     marked = body(api, system=[{"cache_control": {"type": "ephemeral", "ttl": "1h"}}])
-    assert read_request(api, marked).keeps_for_hour
+    assert keeps_for_hour(api, marked)
     shorter = body(api, system=[{"cache_control": {"type": "ephemeral", "ttl": "5m"}}])
-    assert not read_request(api, shorter).keeps_for_hour
+    assert not keeps_for_hour(api, shorter)
     # Words are no mark.
     spoken = body(api, system=[{"text": 'say "1h", and {"ttl": "1h"}'}])
-    assert not read_request(api, spoken).keeps_for_hour
+    assert not keeps_for_hour(api, spoken)
