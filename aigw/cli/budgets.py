@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aigw.pricing.budget import Budget, Period, Scope
+    from aigw.pricing.budget_rules import BudgetRules
 
 app = typer.Typer(
     help="Say how much may be spent, by whom, in which time.",
@@ -151,7 +152,7 @@ def show(
     from aigw import clock
     from aigw.cli.budget_lines import key_names, print_standings, standing_object
     from aigw.cli.text import prepare_stdout, print_json
-    from aigw.pricing.budget import Unit
+    from aigw.pricing.budget import EACH, Unit
     from aigw.pricing.budget_report import standings
     from aigw.pricing.budget_table import list_rules
     from aigw.pricing.spend import unpriced_since
@@ -161,9 +162,9 @@ def show(
     path = database_path(db, os.environ)
     rules = list_rules(path)
     chosen, holder = _chosen(path, rules.budgets, scope, name), None
-    if not chosen and scope is not None and name is not None:
-        # Nothing of its own: what it has of those that are for each.
-        chosen, holder = _of_each(path, rules.budgets, scope, name)
+    if scope is not None and name is not None and name != EACH:
+        # What holds one: that is seldom its own budget alone.
+        chosen, holder = _holding(path, rules, chosen, scope, name)
     found, unpriced = [], 0
     if chosen:
         with reading(path) as connection:
@@ -180,7 +181,7 @@ def show(
             said = "response has" if unpriced == 1 else "responses have"
             sys.stderr.write(f"{unpriced:,} {said} no known price and count for no dollars\n")
     elif rules.budgets:
-        sys.stderr.write("there are no such budgets: `aigw budgets list` shows all\n")
+        sys.stderr.write("no budget holds that: `aigw budgets list` shows all there are\n")
     else:
         sys.stderr.write(_NONE)
 
@@ -260,16 +261,25 @@ def _chosen(
     return [budget for budget in found if budget.subject == subject]
 
 
-def _of_each(
-    path: Path, budgets: tuple[Budget, ...], scope: str, name: str
-) -> tuple[list[Budget], str]:
-    """The budgets for each of a scope, and as whom they know a name."""
+def _holding(
+    path: Path, rules: BudgetRules, own: list[Budget], scope: str, name: str
+) -> tuple[list[Budget], str | None]:
+    """The budgets to show for a name, and as whom they know it; None: as nobody but themselves.
+
+    A user's are all that count for a request of that user. Others have their own, or those for each.
+    """
     from aigw.cli.budget_words import scope_of, subject_of
-    from aigw.pricing.budget import EACH
+    from aigw.pricing.budget import EACH, Scope, Who
 
     kind = scope_of(scope)
-    each = [budget for budget in budgets if budget.scope is kind and budget.subject == EACH]
-    return each, subject_of(path, kind, name, is_new=False)
+    subject = subject_of(path, kind, name, is_new=False)
+    if kind is Scope.USER:
+        scopes = (Scope.USER, Scope.GROUP, Scope.EVERYONE)
+        found = rules.applying(Who(subject, ""))
+        return [budget for budget in found if budget.scope in scopes], subject
+    if own:
+        return own, None
+    return [each for each in rules.budgets if (each.scope, each.subject) == (kind, EACH)], subject
 
 
 def _period(text: str | None) -> Period:

@@ -155,7 +155,7 @@ def text_of_amount(unit: Unit, amount: int) -> str:
     digits are shown as there are: US$0.0042 is not nothing.
     """
     if unit is Unit.TOKENS:
-        return f"{amount:,} tokens"
+        return f"{amount:,} token{'' if amount == 1 else 's'}"
     cents, rest = divmod(amount, MICROS // 100)
     if not rest or amount >= MICROS:
         return f"US${cents // 100:,}.{cents % 100:02d}"

@@ -60,6 +60,8 @@ def _sessions(budgets: list[Budget], holder: str | None) -> set[str] | None:
 
 
 def _only(standing: Standing, holder: str) -> Standing:
+    if standing.budget.is_shared:
+        return standing
     # Of sessions the user stands before the name.
     kept = [each for each in standing.holdings if each.holder.rpartition("\t")[2] == holder]
     return standing._replace(holdings=kept or [Holding(holder, 0)])

@@ -199,13 +199,14 @@ def test_shows_what_is_spent_and_left(command: Command, store: Store) -> None:
     assert "  all  US$9.12 spent  114 %  US$0.00 left" in shown
     assert "  ada  US$4.00 spent  blocked  US$0.00 left" in shown
     assert "  ada  10 tokens spent  10 %  90 tokens left" in shown
-    (money, tokens) = command.json("budgets", "show", "user", "ada", "--json")
+    (money, tokens, shared) = command.json("budgets", "show", "user", "ada", "--json")
+    assert shared["pots"] == [{"holder": "", "name": "all", "spent": 9_129_999, "left": 0}]
     assert money["pots"] == [{"holder": "ada", "name": "ada", "spent": 4_000_000, "left": 0}]
     assert tokens["pots"][0]["left"] == 90
     assert tokens["period_start"] <= rfc3339(clock.now()) < tokens["resets_at"]
     assert len(command.json("budgets", "show", "everyone", "--json")) == 2
     assert command.run("budgets", "show", "key") == 0
-    assert "there are no such budgets" in command.err
+    assert "no budget holds that" in command.err
 
 
 def test_what_one_has_of_a_budget_for_each(command: Command, store: Store) -> None:
@@ -220,6 +221,29 @@ def test_what_one_has_of_a_budget_for_each(command: Command, store: Store) -> No
     assert [pot["spent"] for pot in session["pots"]] == [10]
     (unknown,) = command.json("budgets", "show", "session", "s-3", "--json")
     assert [pot["spent"] for pot in unknown["pots"]] == [0]
+
+
+def test_all_that_holds_a_user(command: Command, store: Store) -> None:
+    assert command.run("groups", "add", "dev", "ada", "bob") == 0
+    made(command, "group", "dev", "--usd", "9")
+    made(command, "group", "dev", "--usd", "50", "--shared")
+    made(command, "everyone", "--usd", "5")
+    made(command, "everyone", "--tokens", "100", "--per", "day")
+    made(command, "client", "*", "--usd", "1")
+    spend(store, 1, 4_000_000, initiator_id="ada")
+    spend(store, 2, 1_000_000, initiator_id="bob")
+    lines = command.lines("budgets", "show", "user", "ada")
+    assert [line for line in lines if line.startswith("  ")] == [
+        "  ada  US$4.00 spent  44 %  US$5.00 left",
+        "  ada  10 tokens spent  10 %  90 tokens left",
+        "  all  US$5.00 spent  10 %  US$45.00 left",
+    ]
+    (line,) = [
+        line
+        for line in command.lines("budgets", "show", "user", "eve")
+        if "eve" in line and "$" in line
+    ]
+    assert line == "  eve  US$0.00 spent  0 %  US$5.00 left"
 
 
 def test_what_has_no_price_is_told_of(command: Command, store: Store) -> None:
