@@ -21,7 +21,7 @@ from aigw.price_settings import PriceSettings
 from aigw.pricing.catalogue import Catalogue, load_catalogue
 from aigw.pricing.cost import UNPRICED, Cost
 from aigw.pricing.overrides import Override, configured, stored
-from aigw.pricing.price import MOST_MICROS, cost_micros, lacking, most_micros
+from aigw.pricing.price import MOST_MICROS, Price, Rates, cost_micros, lacking, most_micros
 from aigw.pricing.price_list import PriceList, Quote
 from aigw.pricing.refresh import read_refreshed, refreshed_path
 from aigw.provider_settings import ProviderSettings
@@ -43,6 +43,11 @@ STARTING_PATIENCE = 5.0
 MOST_QUOTES = 2000
 """Prices kept. Model names are the clients' choice: whoever sends a new one each time costs a look in
 the price list and no memory."""
+
+
+_RESERVED = Price(rates=Rates(input=15_000_000, output=75_000_000))
+"""Reserved for where only the answer will tell what is charged (OpenRouter's `:nitro`): the price of
+Claude Opus 4.1, the dearest model in common use."""
 
 
 class _Stamp(NamedTuple):
@@ -153,10 +158,13 @@ class Pricer:
         try:
             self._refresh()
             quote = self._quote(provider_name, model, clock.now())
-            if quote.price is None:
+            price = quote.price
+            if price is None and quote.charger:
+                price = _RESERVED
+            if price is None:
                 return None
             return most_micros(
-                quote.price,
+                price,
                 input_tokens,
                 output_tokens,
                 facts.service_tier,
@@ -173,8 +181,13 @@ class Pricer:
         """
         try:
             self._refresh()
-            price = self._quote(provider_name, model, clock.now()).price
-            return "" if price is None else lacking(price, facts.service_tier, facts.server_tools)
+            quote = self._quote(provider_name, model, clock.now())
+            if quote.price is None:
+                return ""
+            if quote.charger:
+                # The answer will say what tools and classes of service came to.
+                return lacking(quote.price, "", ())
+            return lacking(quote.price, facts.service_tier, facts.server_tools)
         except Exception:  # noqa: BLE001 (it is not known then what the request would cost)
             return ""
 

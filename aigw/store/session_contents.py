@@ -146,7 +146,9 @@ def _made(
         (session_seq, json.dumps(list(steps)), json.dumps(list(found))),
     )
     for call_id, at, interception_id in elsewhere:
-        found[call_id].append(_Made(at, interception_id, None))
+        # Of an id with a NUL SQLite has looked for the beginning.
+        if call_id in found:
+            found[call_id].append(_Made(at, interception_id, None))
     for calls in found.values():
         calls.sort(key=_moment)
     return found

@@ -81,4 +81,6 @@ def estimate(stated: UsageFact | None, produced: int, extra: Mapping[str, int] =
         usage.service_tier,
         is_estimate=True,
         inference_geo=usage.inference_geo,
+        model=usage.model,
+        charged_micros=usage.charged_micros,
     )

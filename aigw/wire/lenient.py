@@ -136,10 +136,13 @@ def _fits(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
 
 
 def clean(text: str) -> str:
-    """The text with surrogate pairs joined and lone surrogates replaced: it can be stored as UTF-8.
+    """The text with surrogate pairs joined, lone surrogates and NULs replaced: it can be stored as UTF-8.
 
-    A service that cuts text by UTF-16 units streams an emoji as two escaped halves.
+    A service that cuts text by UTF-16 units streams an emoji as two escaped halves. SQLite takes a NUL
+    for the end of a text in most of its functions: what stands after it would have no length.
     """
+    if "\0" in text:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     if text.isascii():
         return text
     try:
@@ -153,7 +156,7 @@ def text_of(value: Any) -> str:
     """The value if it is a string, fit to be stored; else the empty string."""
     if not isinstance(value, str):
         return ""
-    return value if value.isascii() else clean(value)
+    return clean(value)
 
 
 def count_of(value: Any) -> int | None:

@@ -134,7 +134,7 @@ async def test_tokens_and_a_billing_error_by_choice(tmp_path: Path, simulator: S
             error = json.loads(answer.body)["error"]
             assert (answer.status, error["type"]) == (429, "billing_error")
             assert error["code"] == "billing_error"
-            assert error["message"].startswith("AI budget of 1 tokens exceeded. Please contact")
+            assert error["message"].startswith("AI budget of 1 token exceeded. Please contact")
             assert answer.header("x-should-retry") == "false"
             assert answer.header("Retry-After") is None
 

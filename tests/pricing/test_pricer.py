@@ -110,6 +110,22 @@ def test_who_sends_the_bill_is_believed(provider: str, model: str, source: str, 
     assert absurd.micros == MOST_MICROS
 
 
+def test_what_only_the_answer_will_price_is_reserved_for(site: Site) -> None:
+    facts = RequestFacts()
+    for model in ("openai/gpt-5:nitro", "nobody/knows"):
+        assert site.pricer.estimate_micros("router", model, 1_000_000, 0, facts) == 15_000_000
+    assert site.pricer.estimate_micros("ollama", "llama3", 1_000_000, 0, facts) is None
+
+
+def test_who_sends_the_bill_has_a_price_for_tools(site: Site) -> None:
+    facts = RequestFacts(server_tools={"code_interpreter_calls": None}, service_tier="priority")
+    assert site.pricer.lacking("router", "openai/gpt-5", facts) is None
+    assert (
+        site.pricer.lacking("openai", "gpt-5", facts) == " for calls of the tool code_interpreter"
+    )
+    assert site.pricer.lacking("router", "nobody/knows", facts) == ""
+
+
 def test_what_others_say_that_they_charge_is_not(site: Site) -> None:
     usage = UsageFact(1000, 0, charged_micros=77)
     assert site.cost(usage=usage).micros == 1250

@@ -216,6 +216,15 @@ def test_call_ids_that_are_used_again(store: Store, reader: sqlite3.Connection) 
     assert found == ["first", "second", None]
 
 
+def test_a_call_id_with_a_nul(store: Store, reader: sqlite3.Connection) -> None:
+    """Of older records: SQLite looks for what stands before it, which may be another call's id."""
+    talk = Conversation(store)
+    first = talk.say("one", calls={"a": {}})
+    talk.say("two", results={"a\0b": "odd"})
+    (thread,) = read(reader, after=first).threads
+    assert [result.content for result in thread.steps[0].other_results] == ["odd"]
+
+
 def test_a_page_gives_no_call_the_result_of_another_pages(
     store: Store, reader: sqlite3.Connection
 ) -> None:

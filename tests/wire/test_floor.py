@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aigw.wire.apis import Api, response_reader
 from aigw.wire.facts import UsageFact
-from aigw.wire.floor import BYTES_PER_TOKEN, READ_LIMIT, request_tokens, text_tokens
+from aigw.wire.floor import BYTES_PER_TOKEN, READ_LIMIT, estimate, request_tokens, text_tokens
 from tests.simulator import chat, converse, eventstream, messages, responses
 from tests.simulator.plan import Plan, make_plan
 
@@ -172,6 +172,12 @@ def test_output_in_other_forms(api: Api, content_type: str, event: bytes) -> Non
     usage = usage_after(api, content_type, [event] * 3)
     assert usage is not None
     assert (usage.output_tokens, usage.is_estimate) == (3, True)
+
+
+def test_what_the_provider_says_of_the_bill_stays() -> None:
+    stated = UsageFact(0, 0, model="claude-other", charged_micros=500_000)
+    found = estimate(stated, 7)
+    assert (found.output_tokens, found.model, found.charged_micros) == (7, "claude-other", 500_000)
 
 
 def test_a_messages_input_is_exact_from_its_start() -> None:

@@ -74,6 +74,13 @@ def test_lone_surrogates_can_be_stored(api: Api) -> None:
     assert read_request(api, data).prompt == "a\ufffd 😀"
 
 
+@EVERY_API
+def test_a_nul_does_not_end_a_text(api: Api) -> None:
+    """As it would in most of SQLite's functions: the rest could not be measured, cut or compared."""
+    data = body(api).replace(b'"hi"', b'"a\\u0000b"')
+    assert read_request(api, data).prompt == "a\ufffdb"
+
+
 @pytest.mark.parametrize(
     ("value", "strict", "lenient"),
     [
