@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from aigw.store.filters import Condition, Filters, joined
-from aigw.store.queries import TEXT_AT_ONCE, after
+from aigw.store.queries import after
 from aigw.store.reader import snapshot
 from aigw.store.record_views import INTERCEPTIONS
 from aigw.store.schema import SEARCHED, last_seq
 from aigw.store.search import match_expression, matches_after
 from aigw.store.selection import EVERYTHING, Bounds, time_bounds
+from aigw.store.text_room import TEXT_AT_ONCE, parts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -111,16 +112,8 @@ class Reading:
             return [rows]
         chosen = json.dumps([row[place] for row in rows])
         lengths = dict(self.connection.execute(_TEXT_LENGTHS, (chosen,)).fetchall())
-        parts: list[Rows] = [[]]
-        room = TEXT_AT_ONCE
-        for row in rows:
-            length = lengths.get(row[place], 0)
-            if length > room and parts[-1]:
-                parts.append([])
-                room = TEXT_AT_ONCE
-            parts[-1].append(row)
-            room -= length
-        return parts
+        sizes = (lengths.get(row[place], 0) for row in rows)
+        return [list(part) for part in parts(rows, sizes, TEXT_AT_ONCE)]
 
     def of_interceptions(self, view: View, columns: Sequence[Column], seqs: Sequence[int]) -> Rows:
         """Rows of another view that belong to these interceptions, in the order of writing."""

@@ -27,7 +27,7 @@ as many as Claude Code allows a web search."""
 MOST_CALLS = 100
 """Reserved at most, for the reason of `MOST_OUTPUT_TOKENS`."""
 
-WEB_SEARCH = "web_search_requests"
+WEB_SEARCHES = ("web_search_requests", "web_search_preview_requests")
 
 SEARCHED_TOKENS = 8_000
 """Input that the results of one web search are: OpenAI bills some models for that many whatever was
@@ -94,10 +94,11 @@ def most_calls(facts: RequestFacts) -> dict[str, int]:
     """Calls of each tool that is charged by the call."""
     return {
         name: min(DEFAULT_CALLS if bound is None else bound, MOST_CALLS)
-        for name, bound in facts.server_tools.items()
+        for name, bound in facts.server_tools().items()
     }
 
 
 def most_input(size: int, calls: Mapping[str, int]) -> int:
     """Tokens that a body of so many bytes is, and the results of so many calls."""
-    return size // BYTES_PER_TOKEN + 1 + calls.get(WEB_SEARCH, 0) * SEARCHED_TOKENS
+    searches = sum(calls.get(name, 0) for name in WEB_SEARCHES)
+    return size // BYTES_PER_TOKEN + 1 + searches * SEARCHED_TOKENS

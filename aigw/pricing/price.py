@@ -207,8 +207,10 @@ def lacking(price: Price, service: str, calls: Iterable[str]) -> str | None:
 
 _TOOLS = {
     "web_search_requests": "web_search",
+    "web_search_preview_requests": "web_search_preview",
     "file_search_requests": "file_search",
     "code_interpreter_calls": "code_interpreter",
+    "image_generation_calls": "image_generation",
 }
 
 

@@ -187,7 +187,7 @@ class Pricer:
             if quote.charger:
                 # The answer will say what tools and classes of service came to.
                 return lacking(quote.price, "", ())
-            return lacking(quote.price, facts.service_tier, facts.server_tools)
+            return lacking(quote.price, facts.service_tier, facts.server_tools())
         except Exception:  # noqa: BLE001 (it is not known then what the request would cost)
             return ""
 

@@ -25,6 +25,7 @@ from aigw.store.schema import SEARCHED, last_seq
 from aigw.store.search import TextMatch, match_expression, matches_after, matching
 from aigw.store.selection import EVERYTHING, Bounds, few_interceptions, time_bounds
 from aigw.store.sources import SOURCES, Source
+from aigw.store.text_room import TEXT_AT_ONCE, parts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,10 +40,6 @@ LARGEST_WINDOW = 16_384
 
 FETCHED = 512
 """Records fetched by seq in one step."""
-
-TEXT_AT_ONCE = 8 * 1024 * 1024
-"""Characters of text after which a step ends, however few its records: a prompt may be as long as a
-request, and what reads a million of them must not hold thousands."""
 
 
 def tail(
@@ -248,14 +245,7 @@ def _parts(
         if source.table in SEARCHED:
             columns = f"{source.seq}, length(t.{SEARCHED[source.table]})"
             lengths.update(_select(connection, source, columns, _in_list(source.seq, chosen)))
-    begin, room = 0, TEXT_AT_ONCE
-    for place, seq in enumerate(seqs):
-        length = lengths.get(seq, 0)
-        if length > room and place > begin:
-            yield seqs[begin:place]
-            begin, room = place, TEXT_AT_ONCE
-        room -= length
-    yield seqs[begin:]
+    yield from parts(seqs, (lengths.get(seq, 0) for seq in seqs), TEXT_AT_ONCE)
 
 
 def _fetch(connection: sqlite3.Connection, filters: Filters, seqs: Sequence[int]) -> list[Record]:

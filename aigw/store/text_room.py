@@ -6,13 +6,19 @@ together than there is room for, the longest are cut, all to one length, so that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aigw.store.schema import SEARCHED
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
+
+_T = TypeVar("_T")
+
+TEXT_AT_ONCE = 8 * 1024 * 1024
+"""Characters of text after which a step of a long reading ends, however few its records: a prompt may be
+as long as a request, and what reads a million of them must not hold thousands."""
 
 ROOM = 32 * 1024 * 1024
 """Characters of prompts, arguments, results and thoughts in one answer: it then takes the daemon some
@@ -23,6 +29,21 @@ LENGTHS = " UNION ALL ".join(
     for table, column in SEARCHED.items()
 )
 """The lengths of all texts of the interceptions in a JSON list."""
+
+
+def parts(items: Sequence[_T], lengths: Iterable[int], room: int) -> Iterator[Sequence[_T]]:
+    """Items in order, in parts with no more text than there is room for, or one item; at least one part.
+
+    >>> list(parts("abcd", [1, 2, 9, 1], 3))
+    ['ab', 'c', 'd']
+    """
+    begin, left = 0, room
+    for place, length in enumerate(lengths):
+        if length > left and place > begin:
+            yield items[begin:place]
+            begin, left = place, room
+        left -= length
+    yield items[begin:]
 
 
 def cut_at(connection: sqlite3.Connection, chosen: str) -> int | None:

@@ -6,11 +6,13 @@ understand yields no fact. Any split of the same bytes over `feed` calls yields 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from aigw.records import Status
+from aigw.wire.server_tools import charged_calls
 
 
 class ToolResultFact(msgspec.Struct, frozen=True, gc=False):
@@ -36,9 +38,9 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     one. `keeps_for_hour` is true where something is to stay in the provider's cache for an hour, which
     is looked for by `apis.keeps_for_hour` where somebody needs to know; `in_background` where the
     answer is to be fetched later.
-    `server_tools` are the tools that the provider runs and charges by the call, by the name under which
-    a usage counts them, with the most calls the request allows (None: no bound). `continues` is the id
-    of the earlier response or conversation that the request goes on from, empty where it says all itself.
+    `tools` are those it offers, each as JSON, and `max_tool_calls` its bound for all of the provider's.
+    `continues` is the id of the earlier response or conversation that the request goes on from, empty
+    where it says all itself.
     """
 
     model: str = ""
@@ -53,8 +55,16 @@ class RequestFacts(msgspec.Struct, kw_only=True):
     service_tier: str = ""
     keeps_for_hour: bool = False
     in_background: bool = False
-    server_tools: dict[str, int | None] = {}
+    tools: Sequence[msgspec.Raw] = ()
+    max_tool_calls: int | None = None
     continues: str = ""
+
+    def server_tools(self) -> dict[str, int | None]:
+        """The tools that the provider runs and charges by the call, as `server_tools.charged_calls` has them.
+
+        Read when asked for: agents offer dozens of tools, and only budgets need to know.
+        """
+        return charged_calls(self.tools, self.max_tool_calls)
 
 
 class UsageFact(msgspec.Struct, frozen=True, gc=False):

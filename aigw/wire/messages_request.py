@@ -18,7 +18,6 @@ from aigw.wire.lenient import (
     tier_of,
 )
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
-from aigw.wire.server_tools import charged_calls
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -55,7 +54,7 @@ def read_request(body: bytes) -> RequestFacts:
         session_key=_session_key(dict_of(found.metadata).get("user_id")),
         max_output_tokens=bound_of(found.max_tokens),
         service_tier=tier_of(found.speed),
-        server_tools=charged_calls(found.tools),
+        tools=found.tools or (),
     )
 
 

@@ -9,7 +9,6 @@ import msgspec
 from aigw.wire.facts import RequestFacts, ToolResultFact
 from aigw.wire.lenient import Shape, bound_of, dict_of, json_text, list_of, parse, text_of, tier_of
 from aigw.wire.prompts import TURN_LIMIT, NewInput, block_texts, tool_result
-from aigw.wire.server_tools import charged_calls
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -81,7 +80,8 @@ def read_request(body: bytes) -> RequestFacts:
         max_output_tokens=bound_of(found.max_output_tokens),
         service_tier=tier_of(found.service_tier),
         in_background=_is_true(found.background),
-        server_tools=charged_calls(found.tools, bound_of(found.max_tool_calls)),
+        tools=found.tools or (),
+        max_tool_calls=bound_of(found.max_tool_calls),
         continues=text_of(found.previous_response_id) or _conversation(found.conversation),
     )
 

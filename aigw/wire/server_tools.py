@@ -23,12 +23,15 @@ class _Tool(msgspec.Struct, gc=False):
 _TOOL = Shape(_Tool)
 
 _CHARGED = {
+    "web_search_preview": "web_search_preview_requests",
     "web_search": "web_search_requests",
     "file_search": "file_search_requests",
     "code_interpreter": "code_interpreter_calls",
+    "image_generation": "image_generation_calls",
 }
-"""How the types of such tools begin, which end in a date or `_preview`, and the names under which
-their calls are counted in a usage."""
+"""How the types of such tools begin, which may end in a date, and the names under which their calls are
+counted in a usage. The first that fits counts. A shell is charged only where a container is, which a
+request may leave to a default."""
 
 
 def charged_calls(
@@ -45,8 +48,9 @@ def charged_calls(
         tool = _TOOL.read(raw)
         if tool is None or not isinstance(tool.type, str):
             continue
-        for beginning, name in _CHARGED.items():
-            if tool.type.startswith(beginning):
-                bounds = [each for each in (bound_of(tool.max_uses), most) if each is not None]
-                found[name] = min(bounds, default=None)
+        kind = tool.type
+        name = next((name for begin, name in _CHARGED.items() if kind.startswith(begin)), None)
+        if name is not None:
+            bounds = [each for each in (bound_of(tool.max_uses), most) if each is not None]
+            found[name] = min(bounds, default=None)
     return found

@@ -52,7 +52,7 @@ class Tariff:
         del provider_name
         if "free" in model or not model:
             return ""
-        return lacking(PLAIN, facts.service_tier, facts.server_tools)
+        return lacking(PLAIN, facts.service_tier, facts.server_tools())
 
 
 def budget(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from aigw.pricing.budget_estimate import (
@@ -13,8 +15,10 @@ from aigw.pricing.budget_estimate import (
     MOST_CALLS,
     MOST_INPUT_TOKENS,
     MOST_RESPONSES,
+    SEARCHED_TOKENS,
     EarlierResponses,
     most_calls,
+    most_input,
 )
 from aigw.pricing.price import Price, Rates, cost_micros, lacking, most_micros
 from aigw.pricing.pricer import Pricer
@@ -26,11 +30,16 @@ PRICE = Price(rates=Rates(input=1_000_000, output=2_000_000, web_search=10_000_0
 WEB, FILES, CODE = "web_search_requests", "file_search_requests", "code_interpreter_calls"
 
 
+def offering(*tools: dict[str, Any]) -> RequestFacts:
+    return RequestFacts(tools=[msgspec.Raw(msgspec.json.encode(tool)) for tool in tools])
+
+
 @pytest.mark.parametrize(
     ("asked", "reserved"), [(None, DEFAULT_CALLS), (0, 0), (3, 3), (10**9, MOST_CALLS)]
 )
 def test_calls_are_bounded(asked: int | None, reserved: int) -> None:
-    assert most_calls(RequestFacts(server_tools={WEB: asked})) == {WEB: reserved}
+    facts = offering({"type": "web_search", "max_uses": asked})
+    assert most_calls(facts) == {WEB: reserved}
 
 
 def test_calls_are_reserved_at_their_price_and_those_without_one_not_at_all() -> None:
@@ -75,13 +84,25 @@ def pricer(tmp_path: Path) -> Pricer:
 
 def test_listed_models_have_a_price_for_searches(pricer: Pricer) -> None:
     """As agents ask for them: Codex with each request, Claude Code with some."""
-    facts = RequestFacts(server_tools={WEB: None})
+    facts = offering({"type": "web_search"})
     for provider, model in (("openai", "gpt-5"), ("anthropic", "claude-sonnet-4-5")):
         assert pricer.lacking(provider, model, facts) is None
         without = pricer.estimate_micros(provider, model, 0, 0, facts)
         assert pricer.estimate_micros(provider, model, 0, 0, facts, {WEB: 8}) == 80_000
         assert without == 0
     assert pricer.lacking("openai", "gpt-5", RequestFacts(service_tier="priority")) is None
+    pricer.close()
+
+
+def test_the_older_search_is_reserved_at_its_own_price(pricer: Pricer) -> None:
+    facts = offering({"type": "web_search_preview", "max_uses": 2})
+    for model, micros in (("gpt-4o", 50_000), ("gpt-5", 20_000)):
+        assert pricer.lacking("openai", model, facts) is None
+        calls = most_calls(facts)
+        assert pricer.estimate_micros("openai", model, 0, 0, facts, calls) == micros
+    assert most_input(0, most_calls(facts)) == 1 + 2 * SEARCHED_TOKENS
+    facts = offering({"type": "image_generation"})
+    assert pricer.lacking("openai", "gpt-5", facts) == " for calls of the tool image_generation"
     pricer.close()
 
 

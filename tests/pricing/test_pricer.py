@@ -118,7 +118,8 @@ def test_what_only_the_answer_will_price_is_reserved_for(site: Site) -> None:
 
 
 def test_who_sends_the_bill_has_a_price_for_tools(site: Site) -> None:
-    facts = RequestFacts(server_tools={"code_interpreter_calls": None}, service_tier="priority")
+    tool = msgspec.Raw(b'{"type":"code_interpreter"}')
+    facts = RequestFacts(tools=[tool], service_tier="priority")
     assert site.pricer.lacking("router", "openai/gpt-5", facts) is None
     assert (
         site.pricer.lacking("openai", "gpt-5", facts) == " for calls of the tool code_interpreter"

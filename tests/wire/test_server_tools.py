@@ -13,7 +13,7 @@ WEB, FILES, CODE = "web_search_requests", "file_search_requests", "code_interpre
 
 
 def calls(api: Api, **fields: Any) -> dict[str, int | None]:
-    return read_request(api, json.dumps({"model": "m", **fields}).encode()).server_tools
+    return read_request(api, json.dumps({"model": "m", **fields}).encode()).server_tools()
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,9 @@ def calls(api: Api, **fields: Any) -> dict[str, int | None]:
         ({"tools": "x"}, {}),
         ({"tools": [None, 5, {}, {"type": 5}, {"type": "function", "name": "web_search"}]}, {}),
         ({"tools": [{"type": "web_search"}]}, {WEB: None}),
-        ({"tools": [{"type": "web_search_preview_2025_03_11"}]}, {WEB: None}),
+        # The older tool has a price of its own, and an image nobody knows the price of.
+        ({"tools": [{"type": "web_search_preview_2025_03_11"}]}, {"web_search_preview_requests": None}),
+        ({"tools": [{"type": "image_generation", "quality": "low"}]}, {"image_generation_calls": None}),
         ({"tools": [{"type": "web_search"}], "max_tool_calls": 3}, {WEB: 3}),
         ({"tools": [{"type": "web_search"}], "max_tool_calls": "3"}, {WEB: None}),
         ({"tools": [5, {"type": "file_search"}, {"type": "code_interpreter"}]}, {FILES: None, CODE: None}),
