@@ -366,6 +366,7 @@ class Exchange:
             await self._pass_on(flow, unread_bytes, flow.answer.feed(unread_bytes))
         if not self._interception.ended:
             facts = flow.answer.finish()
+            self._add_floor(facts)
             await self._end(Outcome(Status.FAILED, failure.kind, str(failure)), facts)
         if flow.pending:
             await self._write(flow.response, b"".join(flow.pending))
@@ -381,10 +382,14 @@ class Exchange:
         answer = self._answer
         facts = answer.finish() if answer is not None else []
         msg_id = answer.response_id if answer is not None else ""
+        self._add_floor(facts)
+        self._interception.abandon(self._ending(outcome), facts, msg_id)
+
+    def _add_floor(self, facts: list[ResponseFact]) -> None:
+        """Append the least that a request has cost of which nothing was counted."""
         if self._may_be_charged() and not any(isinstance(fact, UsageFact) for fact in facts):
             tier = self._tier if self._tier in TIERS_BELOW else ""
             facts.append(UsageFact(self._input_floor(), 0, service_tier=tier, is_estimate=True))
-        self._interception.abandon(self._ending(outcome), facts, msg_id)
 
     def _may_be_charged(self) -> bool:
         """Whether the provider is at work on the request, of which no usage has been recorded."""

@@ -1,4 +1,4 @@
-"""Clients that leave before the answer begins: what the provider may charge for is estimated."""
+"""Exchanges that end before the answer says anything: what the provider may charge for is estimated."""
 
 from __future__ import annotations
 
@@ -74,6 +74,22 @@ async def test_its_input_is_estimated(tmp_path: Path, simulator: Simulator, held
         assert len(PROMPT) // 8 <= read <= len(PROMPT) // 4
         assert (written, basis, micros) == (0, "estimated", RATE * read)
         assert (row["input_tokens"], row["estimated"], row["cost_micros"]) == (read, 1, micros)
+
+
+@pytest.mark.parametrize(("status", "is_charged"), [(200, True), (500, False)])
+async def test_so_it_is_where_the_provider_breaks_off_before_it_says_anything(
+    tmp_path: Path, simulator: Simulator, status: int, is_charged: bool
+) -> None:
+    script = Script(status=status, headers=STREAM, framing="chunked", body=[b": hello\n\n", b"x"])
+    simulator.script(replace(script, ending="reset", cut=12))
+    async with gateway(tmp_path, simulator, pricing=Tariff(RATE)) as running:
+        async with Client(running.port) as client:
+            await client.send("POST", CHAT, body(), [JSON_TYPE])
+            await client.answer()
+        assert (await running.ended())[0]["status"] == "failed"
+        found = usages(running)
+        assert [(usage[1], usage[2]) for usage in found] == [(0, "estimated")] * is_charged
+        assert all(len(PROMPT) // 8 <= usage[0] <= len(PROMPT) // 4 for usage in found)
 
 
 async def test_an_error_that_has_begun_costs_nothing(tmp_path: Path, simulator: Simulator) -> None:
